@@ -198,11 +198,8 @@ struct shared {
 
 static bool died_as_wanted(pid_t pid, int signal)
 {
-	int status;
+	const int status = wait_for_child(pid);
 
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return false;
 	if (signal)
 		return WIFSIGNALED(status) && WTERMSIG(status) == signal;
 	return WIFEXITED(status) && !WEXITSTATUS(status);

@@ -18,7 +18,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "gpu-fuzz.h"
@@ -181,7 +180,6 @@ static void live(unsigned int first)
 static unsigned int perform(void)
 {
 	unsigned int first;
-	int status;
 
 	for (first = 0; first < script.lines; first = *script.at + 1) {
 		pid_t pid;
@@ -192,8 +190,7 @@ static unsigned int perform(void)
 			live(first);
 		if (pid < 0)
 			return script.line[first].number;
-		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-			;
+		wait_for_child(pid);
 		if (!*script.dying)
 			return *script.at < script.lines ? script.line[*script.at].number :
 							   script.line[script.lines - 1].number;

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "gpu-heap.h"
@@ -233,7 +232,7 @@ static void victim(int ready)
 
 static int kill_one(unsigned int turn)
 {
-	int pipes[2], status, ret = 0;
+	int pipes[2], ret = 0;
 	char byte;
 	pid_t pid;
 
@@ -252,8 +251,7 @@ static int kill_one(unsigned int turn)
 	close(pipes[0]);
 	sleep_us(turn % DELAYS * DELAY_US);
 	kill(pid, SIGKILL);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	wait_for_child(pid);
 	return ret;
 }
 

@@ -110,9 +110,7 @@ static bool bystander_finish(struct bystander *bystander)
 	int status;
 
 	close(bystander->go);
-	while (waitpid(bystander->pid, &status, 0) < 0)
-		if (errno != EINTR)
-			return false;
+	status = wait_for_child(bystander->pid);
 	return WIFEXITED(status) && !WEXITSTATUS(status);
 }
 

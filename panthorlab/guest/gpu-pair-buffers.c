@@ -177,11 +177,11 @@ int pair_buffers(unsigned int count)
 	for (gpu = 0; gpu < PAIR; gpu++) {
 		for (i = 0; !ret && i < count; i++)
 			ret = both_ways(gpu);
-		pair_result(ret, "a buffer of GPU %u is used by both", gpu);
+		ktap_check(ret, "a buffer of GPU %u is used by both", gpu);
 		ret = ret ?: survives(gpu, false);
-		pair_result(ret, "a buffer of GPU %u outlives its client", gpu);
+		ktap_check(ret, "a buffer of GPU %u outlives its client", gpu);
 		ret = ret ?: survives(gpu, true);
-		pair_result(ret, "a buffer of GPU %u is used after that has gone", gpu);
+		ktap_check(ret, "a buffer of GPU %u is used after that has gone", gpu);
 	}
 	for (i = 0; i < PAIR; i++)
 		ret = ret ?: job_on(i);

@@ -103,10 +103,10 @@ int pair_fences(unsigned int count)
 	for (gpu = 0; gpu < PAIR; gpu++) {
 		for (i = 0; !ret && i < count; i++)
 			ret = one_after_the_other(gpu, !SYNC_FILE);
-		pair_result(ret, "a job waits for GPU %u by syncobj", gpu);
+		ktap_check(ret, "a job waits for GPU %u by syncobj", gpu);
 		for (i = 0; !ret && i < count; i++)
 			ret = one_after_the_other(gpu, SYNC_FILE);
-		pair_result(ret, "a job waits for GPU %u by sync file", gpu);
+		ktap_check(ret, "a job waits for GPU %u by sync file", gpu);
 	}
 	return ret ? 1 : 0;
 }
@@ -140,7 +140,7 @@ int pair_fence_gone(unsigned int count)
 	ktap_start(PAIR);
 	for (gpu = 0; gpu < PAIR; gpu++) {
 		ret = ret ?: one_between_goes(gpu);
-		pair_result(ret, "GPU %u goes while it waits and is waited for", !gpu);
+		ktap_check(ret, "GPU %u goes while it waits and is waited for", !gpu);
 	}
 	return ret ? 1 : 0;
 }
@@ -168,7 +168,7 @@ int pair_fence_lost(unsigned int count)
 	ktap_start(PAIR);
 	for (gpu = 0; gpu < PAIR; gpu++) {
 		ret = ret ?: waited_for_goes(gpu);
-		pair_result(ret, "GPU %u goes while the other waits for it", gpu);
+		ktap_check(ret, "GPU %u goes while the other waits for it", gpu);
 	}
 	return ret ? 1 : 0;
 }
@@ -209,9 +209,9 @@ int pair_fence_failed(unsigned int count)
 	ktap_start(2 * PAIR);
 	for (gpu = 0; gpu < PAIR; gpu++) {
 		ret = ret ?: waited_for_fails(gpu, false);
-		pair_result(ret, "a job waits for one of GPU %u that fails", gpu);
+		ktap_check(ret, "a job waits for one of GPU %u that fails", gpu);
 		ret = ret ?: waited_for_fails(gpu, true);
-		pair_result(ret, "a job waits for one of GPU %u that has failed", gpu);
+		ktap_check(ret, "a job waits for one of GPU %u that has failed", gpu);
 	}
 	return ret ? 1 : 0;
 }

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "client.h"
@@ -88,11 +87,7 @@ int load_goes_on(const struct load *load, unsigned int jobs)
 
 static int reap(const struct load *load)
 {
-	int status = 0;
-
-	while (load->pid > 0 && waitpid(load->pid, &status, 0) < 0 && errno == EINTR)
-		;
-	return status;
+	return load->pid > 0 ? wait_for_child(load->pid) : 0;
 }
 
 void load_kill(struct load *load)

@@ -5,7 +5,6 @@
  */
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,20 +16,6 @@
 #define ASLEEP_MS	2000		/* for what takes 50 ms */
 #define LINES		3		/* interrupts of a GPU at work */
 #define MEANWHILE	8u		/* jobs of the other GPU without the one */
-
-static unsigned int results, failed;
-
-void pair_result(int ret, const char *format, ...)
-{
-	char name[160];
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(name, sizeof(name), format, args);
-	va_end(args);
-	failed += ret != 0;
-	ktap_result(++results, !ret, name, last_error());
-}
 
 /* ---- both: each has what it has to itself ---- */
 
@@ -111,11 +96,11 @@ int pair_both(unsigned int count)
 
 	ktap_start(4);
 	ret = apart();
-	pair_result(ret, "each has its own device");
-	pair_result(ret ?: at_once(count), "jobs of both at once");
-	pair_result(ret ?: sleeps_alone(0), "the first sleeps while the second works");
-	pair_result(ret ?: sleeps_alone(1), "the second sleeps while the first works");
-	return failed ? 1 : 0;
+	ktap_check(ret, "each has its own device");
+	ktap_check(ret ?: at_once(count), "jobs of both at once");
+	ktap_check(ret ?: sleeps_alone(0), "the first sleeps while the second works");
+	ktap_check(ret ?: sleeps_alone(1), "the second sleeps while the first works");
+	return ktap_status();
 }
 
 /* ---- unbind: the driver is taken off one while the other works ---- */
@@ -155,11 +140,11 @@ int pair_unbind(unsigned int count)
 	ktap_start(2 * PAIR);
 	for (gpu = 0; gpu < PAIR; gpu++) {
 		ret = ret ?: unbind_one(gpu, false, count);
-		pair_result(ret, "GPU %u goes while the other works", gpu);
+		ktap_check(ret, "GPU %u goes while the other works", gpu);
 		ret = ret ?: unbind_one(gpu, true, count);
-		pair_result(ret, "GPU %u goes at work while the other works", gpu);
+		ktap_check(ret, "GPU %u goes at work while the other works", gpu);
 	}
-	return failed ? 1 : 0;
+	return ktap_status();
 }
 
 /* ---- reset: the first GPU breaks at its next job, as it was told to; the second must not notice ---- */
@@ -204,12 +189,12 @@ int pair_reset(unsigned int count)
 	ktap_start(3);
 	ret = scene_on(&held, 1) ?: load_start(&load, 1) ?: pair_hold(&held);
 	ret = ret ?: load_goes_on(&load, 2) ?: pair_is_held(&held) ?: break_down();
-	pair_result(ret, "the first GPU breaks");
+	ktap_check(ret, "the first GPU breaks");
 	ret = ret ?: revives(0);
-	pair_result(ret, "the first GPU works again");
+	ktap_check(ret, "the first GPU works again");
 	ret = load_end(&load, ret ?: load_goes_on(&load, MEANWHILE) ?: pair_is_held(&held) ?: pair_release(&held));
-	pair_result(ret, "the second GPU has noticed nothing");
-	return failed ? 1 : 0;
+	ktap_check(ret, "the second GPU has noticed nothing");
+	return ktap_status();
 }
 
 static const struct {

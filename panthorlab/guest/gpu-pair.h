@@ -52,6 +52,4 @@ int pair_fence_gone(unsigned int count);
 int pair_fence_lost(unsigned int count);
 int pair_fence_failed(unsigned int count);
 
-void pair_result(int ret, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
 #endif

@@ -15,7 +15,6 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "client.h"
@@ -161,7 +160,7 @@ static int take(struct gpu *gpu, struct member *first, struct member *last, uint
 {
 	int64_t deadline = now_us() + STARTED_MS * 1000LL;
 	bool meanwhile = false;
-	int status, ret;
+	int ret;
 	pid_t pid;
 
 	*progress = (struct progress){ 0 };
@@ -176,8 +175,7 @@ static int take(struct gpu *gpu, struct member *first, struct member *last, uint
 	ret = start(gpu, last, mark, false) ?: marked(last, mark);
 	meanwhile = !progress->done;
 	ret = ret ?: gpu_job_right(gpu, last->syncobj, last->window.map, mark);
-	while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
-		;
+	wait_for_child(pid);
 	out("# mapped in %lld us\n", (long long)progress->us);
 	if (!ret && (!progress->done || progress->ret))
 		ret = fail(progress->ret, "the mapping call");

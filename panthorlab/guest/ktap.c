@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "util.h"
+
 static char buffer[32768];
 static size_t used;
 
@@ -52,4 +54,23 @@ void ktap_result(unsigned int number, bool ok, const char *name, const char *why
 		out("# %s\n", why);
 	out("%s %u %s\n", ok ? "ok" : "not ok", number, name);
 	out_flush();
+}
+
+static unsigned int checks, failed;
+
+void ktap_check(int ret, const char *format, ...)
+{
+	char name[160];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(name, sizeof(name), format, args);
+	va_end(args);
+	failed += ret != 0;
+	ktap_result(++checks, !ret, name, last_error());
+}
+
+int ktap_status(void)
+{
+	return failed ? 1 : 0;
 }

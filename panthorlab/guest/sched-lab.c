@@ -318,15 +318,7 @@ int lab_row(struct lab *lab, unsigned int g, unsigned int count, unsigned int ms
 /* The fence that @syncobj has now, as a file: it outlives all else. */
 int lab_fence(struct lab *lab, uint32_t syncobj, int *fd)
 {
-	struct drm_syncobj_handle export = {
-		.handle = syncobj,
-		.flags = DRM_SYNCOBJ_HANDLE_TO_FD_FLAGS_EXPORT_SYNC_FILE,
-		.fd = -1,
-	};
-	int ret = GPU_IOCTL(&lab->gpu, SYNCOBJ_HANDLE_TO_FD, &export);
-
-	*fd = export.fd;
-	return ret;
+	return gpu_sync_file(&lab->gpu, syncobj, fd);
 }
 
 /* 1: success, negative errno: the job failed, 0: not signalled after @timeout_ms. */

@@ -42,9 +42,7 @@ bool sentinel_run(char *why, size_t size)
 		snprintf(why, size, "vfork: %s", strerror(errno));
 		return false;
 	}
-	while (waitpid(pid, &status, 0) < 0)
-		if (errno != EINTR)
-			break;
+	status = wait_for_child(pid);
 	if (client.bo.map)	/* it was killed, and its mapping is ours too */
 		munmap((void *)client.bo.map, client.bo.size);
 	client.bo.map = NULL;
@@ -52,4 +50,11 @@ bool sentinel_run(char *why, size_t size)
 		return true;
 	snprintf(why, size, "%s", WIFEXITED(status) ? last_error() : "killed");
 	return false;
+}
+
+int sentinel_job(void)
+{
+	char why[256];
+
+	return sentinel_run(why, sizeof(why)) ? 0 : fail(0, "a job: %s", why);
 }

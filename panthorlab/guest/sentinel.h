@@ -8,4 +8,7 @@
 /* Returns whether the job was right, else says why. */
 bool sentinel_run(char *why, size_t size);
 
+/* The same for those who leave a line in last_error(). */
+int sentinel_job(void);
+
 #endif

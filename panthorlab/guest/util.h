@@ -3,6 +3,7 @@
 #define PANTHORLAB_GUEST_UTIL_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 /*
  * Remember what went wrong, followed by the text of @error (a negative errno) unless it is 0.
@@ -13,5 +14,8 @@ const char *last_error(void);
 
 int64_t now_us(void);			/* CLOCK_MONOTONIC */
 void sleep_us(unsigned int us);
+
+/* The status of a child when it has ended; -1, which is neither an exit nor a signal, if there is no such child. */
+int wait_for_child(pid_t pid);
 
 #endif
