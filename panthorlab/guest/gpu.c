@@ -1,30 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What a client has on the GPU: address spaces, buffers, heaps, groups and their jobs.
+ */
 
 #define _GNU_SOURCE
 #include "gpu.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <glob.h>
-#include <poll.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <unistd.h>
 
-#include <linux/sync_file.h>
-
-#define RENDER_MINOR_FIRST	128
-#define RENDER_MINORS		64
 #define RING_SIZE		4096
-#define MODALIASES		"/sys/bus/platform/devices/*/modalias"
-#define GPU_ALIAS		"mali-valhall-csf"
-
-static int chosen = -1;	/* by gpu_choose() */
 
 int gpu_ioctl(struct gpu *gpu, unsigned long request, void *arg, const char *name)
 {
@@ -34,20 +21,6 @@ int gpu_ioctl(struct gpu *gpu, unsigned long request, void *arg, const char *nam
 		ret = ioctl(gpu->fd, request, arg);
 	} while (ret && (errno == EINTR || errno == EAGAIN));
 	return ret ? fail(-errno, "%s", name) : 0;
-}
-
-/* Is this fd panthor's? The version is kept. */
-static bool gpu_is_panthor(struct gpu *gpu)
-{
-	char name[16] = "";
-	struct drm_version version = { .name = name, .name_len = sizeof(name) - 1 };
-
-	if (ioctl(gpu->fd, DRM_IOCTL_VERSION, &version) || strcmp(name, "panthor"))
-		return false;
-	gpu->version[0] = version.version_major;
-	gpu->version[1] = version.version_minor;
-	gpu->version[2] = version.version_patchlevel;
-	return true;
 }
 
 int gpu_query(struct gpu *gpu, uint32_t type, void *info, uint32_t size)
@@ -60,136 +33,6 @@ int gpu_query(struct gpu *gpu, uint32_t type, void *info, uint32_t size)
 
 	memset(info, 0, size);
 	return GPU_IOCTL(gpu, PANTHOR_DEV_QUERY, &query);
-}
-
-static bool file_contains(const char *path, const char *text)
-{
-	char contents[512];
-	FILE *file = fopen(path, "re");
-	size_t size = file ? fread(contents, 1, sizeof(contents) - 1, file) : 0;
-
-	if (file)
-		fclose(file);
-	contents[size] = '\0';
-	return strstr(contents, text);
-}
-
-static int compare_paths(const void *a, const void *b)
-{
-	return strcmp(a, b);
-}
-
-/*
- * Paths in sysfs of the GPUs, with or without a driver, at most GPU_MOST, in the order of their places on the bus;
- * returns how many there are.
- */
-unsigned int gpu_devices(char (*paths)[PATH_MAX])
-{
-	unsigned int count = 0;
-	glob_t found;
-	size_t i;
-
-	if (glob(MODALIASES, 0, NULL, &found))
-		return 0;
-	for (i = 0; i < found.gl_pathc && count < GPU_MOST; i++) {
-		char *path = found.gl_pathv[i];
-
-		if (!file_contains(path, GPU_ALIAS))
-			continue;
-		*strrchr(path, '/') = '\0';
-		count += realpath(path, paths[count]) != NULL;
-	}
-	globfree(&found);
-	qsort(paths, count, sizeof(*paths), compare_paths);
-	return count;
-}
-
-/* One of them; @path has PATH_MAX bytes. */
-int gpu_device(unsigned int number, char *path)
-{
-	char paths[GPU_MOST][PATH_MAX];
-	unsigned int count = gpu_devices(paths);
-
-	if (number >= count)
-		return fail(-ENODEV, "GPU %u of %u", number, count);
-	strcpy(path, paths[number]);
-	return 0;
-}
-
-/* Of several GPUs, which one gpu_open() opens from now on; without this, GPU_CHOICE in the environment says it. */
-void gpu_choose(unsigned int number)
-{
-	chosen = number;
-}
-
-/* Where the chosen GPU is; an empty path: any will do. */
-static int chosen_device(char *path)
-{
-	const char *word = getenv(GPU_CHOICE);
-
-	*path = '\0';
-	if (chosen >= 0)
-		return gpu_device(chosen, path);
-	return word && *word ? gpu_device(strtoul(word, NULL, 10), path) : 0;
-}
-
-/* Whether this render node is of the GPU at @device. */
-static bool node_is_of(int minor, const char *device)
-{
-	char link[64], path[PATH_MAX];
-
-	snprintf(link, sizeof(link), "/sys/class/drm/renderD%d/device", minor);
-	return realpath(link, path) && !strcmp(path, device);
-}
-
-/* Open the first render node whose driver is panthor, of the GPU that was chosen if one was. */
-int gpu_open(struct gpu *gpu)
-{
-	struct drm_panthor_gpu_info info;
-	char device[PATH_MAX];
-	int i, ret, opened = 0;
-
-	gpu->fd = -1;
-	ret = chosen_device(device);
-	if (ret)
-		return ret;
-	for (i = 0; i < RENDER_MINORS; i++) {
-		char path[32];
-
-		if (*device && !node_is_of(RENDER_MINOR_FIRST + i, device))
-			continue;
-		snprintf(path, sizeof(path), "/dev/dri/renderD%d", RENDER_MINOR_FIRST + i);
-		gpu->fd = open(path, O_RDWR | O_CLOEXEC);
-		if (gpu->fd < 0) {
-			if (errno != ENOENT && errno != EACCES && errno != ENODEV && errno != ENXIO)
-				return fail(-errno, "open %s", path);
-			continue;
-		}
-		opened++;
-		if (gpu_is_panthor(gpu))
-			break;
-		close(gpu->fd);
-	}
-	if (i == RENDER_MINORS)
-		gpu->fd = -1;
-	if (gpu->fd < 0)
-		return fail(-ENODEV, "no panthor among the %d render nodes that open", opened);
-
-	ret = gpu_query(gpu, DRM_PANTHOR_DEV_QUERY_GPU_INFO, &info, sizeof(info));
-	if (ret) {
-		gpu_close(gpu);
-		return ret;
-	}
-	gpu->shader_cores = info.shader_present;
-	gpu->tilers = info.tiler_present;
-	return 0;
-}
-
-void gpu_close(struct gpu *gpu)
-{
-	if (gpu->fd >= 0)
-		close(gpu->fd);
-	gpu->fd = -1;
 }
 
 int gpu_vm_create(struct gpu *gpu, uint32_t *vm)
@@ -208,6 +51,31 @@ int gpu_vm_destroy(struct gpu *gpu, uint32_t vm)
 	return GPU_IOCTL(gpu, PANTHOR_VM_DESTROY, &destroy);
 }
 
+/* Zeroed memory with a CPU mapping, which no VM has yet. */
+int gpu_bo_make(struct gpu *gpu, uint32_t vm, size_t size, struct gpu_bo *bo)
+{
+	struct drm_panthor_bo_create create = { .size = size, .exclusive_vm_id = vm };
+	struct drm_panthor_bo_mmap_offset offset = { 0 };
+	int ret;
+
+	ret = GPU_IOCTL(gpu, PANTHOR_BO_CREATE, &create);
+	if (ret)
+		return ret;
+
+	bo->handle = offset.handle = create.handle;
+	bo->size = size;
+	ret = GPU_IOCTL(gpu, PANTHOR_BO_MMAP_OFFSET, &offset);
+	if (ret)
+		return ret;
+
+	bo->map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, gpu->fd, offset.offset);
+	if (bo->map == MAP_FAILED) {
+		bo->map = NULL;
+		return fail(-errno, "mmap of a buffer object");
+	}
+	return 0;
+}
+
 static int gpu_bind(struct gpu *gpu, uint32_t vm, const struct gpu_bo *bo, uint32_t flags)
 {
 	struct drm_panthor_vm_bind_op op = {
@@ -224,31 +92,14 @@ static int gpu_bind(struct gpu *gpu, uint32_t vm, const struct gpu_bo *bo, uint3
 	return GPU_IOCTL(gpu, PANTHOR_VM_BIND, &bind);
 }
 
-/* @flags: DRM_PANTHOR_VM_BIND_OP_MAP_*. The memory is zero. */
+/* @flags: DRM_PANTHOR_VM_BIND_OP_MAP_*. */
 int gpu_bo_create(struct gpu *gpu, uint32_t vm, uint64_t va, size_t size, uint32_t flags,
 		  struct gpu_bo *bo)
 {
-	struct drm_panthor_bo_create create = { .size = size, .exclusive_vm_id = vm };
-	struct drm_panthor_bo_mmap_offset offset = { 0 };
-	int ret;
+	int ret = gpu_bo_make(gpu, vm, size, bo);
 
-	ret = GPU_IOCTL(gpu, PANTHOR_BO_CREATE, &create);
-	if (ret)
-		return ret;
-
-	bo->handle = offset.handle = create.handle;
 	bo->va = va;
-	bo->size = size;
-	ret = GPU_IOCTL(gpu, PANTHOR_BO_MMAP_OFFSET, &offset);
-	if (ret)
-		return ret;
-
-	bo->map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, gpu->fd, offset.offset);
-	if (bo->map == MAP_FAILED) {
-		bo->map = NULL;
-		return fail(-errno, "mmap of a buffer object");
-	}
-	return gpu_bind(gpu, vm, bo, flags);
+	return ret ?: gpu_bind(gpu, vm, bo, flags);
 }
 
 int gpu_heap_create(struct gpu *gpu, uint32_t vm, uint32_t chunks, uint32_t chunk_size,
@@ -384,125 +235,4 @@ int gpu_submit(struct gpu *gpu, uint32_t group, const struct gpu_job *jobs, unsi
 	}
 	submit.queue_submits = (struct drm_panthor_obj_array)DRM_PANTHOR_OBJ_ARRAY(count, queues);
 	return GPU_IOCTL(gpu, PANTHOR_GROUP_SUBMIT, &submit);
-}
-
-int gpu_syncobj_create(struct gpu *gpu, uint32_t *syncobj)
-{
-	struct drm_syncobj_create create = { 0 };
-	int ret = GPU_IOCTL(gpu, SYNCOBJ_CREATE, &create);
-
-	*syncobj = create.handle;
-	return ret;
-}
-
-/* Wait for the fence, whatever its status: see gpu_fence_status(). */
-int gpu_syncobj_wait(struct gpu *gpu, uint32_t syncobj, unsigned int timeout_ms)
-{
-	struct drm_syncobj_wait wait = {
-		.handles = (uintptr_t)&syncobj,
-		.count_handles = 1,
-		.timeout_nsec = (now_us() + timeout_ms * 1000LL) * 1000,
-	};
-
-	return GPU_IOCTL(gpu, SYNCOBJ_WAIT, &wait);
-}
-
-/* The fence of @syncobj as a sync file, to be closed. */
-int gpu_sync_file(struct gpu *gpu, uint32_t syncobj, int *fd)
-{
-	struct drm_syncobj_handle export = {
-		.handle = syncobj,
-		.flags = DRM_SYNCOBJ_HANDLE_TO_FD_FLAGS_EXPORT_SYNC_FILE,
-		.fd = -1,
-	};
-	int ret = GPU_IOCTL(gpu, SYNCOBJ_HANDLE_TO_FD, &export);
-
-	*fd = export.fd;
-	return ret;
-}
-
-/*
- * Wait for the fence of @syncobj and get its status: 1 for success, a negative errno if the job
- * failed. SYNCOBJ_WAIT alone cannot tell these apart.
- */
-int gpu_fence_status(struct gpu *gpu, uint32_t syncobj, unsigned int timeout_ms, int *status)
-{
-	struct sync_file_info info = { 0 };
-	int64_t deadline = now_us() + timeout_ms * 1000LL;
-	struct pollfd pfd = { .events = POLLIN };
-	int ret;
-
-	ret = gpu_sync_file(gpu, syncobj, &pfd.fd);
-	if (ret)
-		return ret;
-
-	do {
-		int64_t left_us = deadline - now_us();
-
-		ret = poll(&pfd, 1, left_us > 0 ? (int)((left_us + 999) / 1000) : 0);
-	} while (ret < 0 && errno == EINTR);
-
-	if (ret < 0)
-		ret = fail(-errno, "poll of a fence");
-	else if (!ret)
-		ret = fail(-ETIME, "fence not signalled after %u ms", timeout_ms);
-	else if (ioctl(pfd.fd, SYNC_IOC_FILE_INFO, &info))
-		ret = fail(-errno, "SYNC_IOC_FILE_INFO");
-	else
-		ret = 0;
-	close(pfd.fd);
-	*status = info.status;
-	return ret;
-}
-
-/* Runtime power state of the GPU as sysfs says it: "active", "suspended", ... */
-int gpu_runtime_status(struct gpu *gpu, char *status, size_t size)
-{
-	char path[80];
-	struct stat st;
-	ssize_t n;
-	int fd;
-
-	if (fstat(gpu->fd, &st))
-		return fail(-errno, "fstat of the render node");
-	snprintf(path, sizeof(path), "/sys/dev/char/%u:%u/device/power/runtime_status",
-		 major(st.st_rdev), minor(st.st_rdev));
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return fail(-errno, "open %s", path);
-	n = read(fd, status, size - 1);
-	close(fd);
-	if (n <= 0)
-		return fail(n ? -errno : -ENODATA, "read %s", path);
-	status[n] = '\0';
-	status[strcspn(status, "\n")] = '\0';
-	return 0;
-}
-
-/* Wait until the runtime status is @wanted; sysfs has no event for it, so look every 2 ms. */
-static int wait_status(struct gpu *gpu, const char *wanted, bool equal, unsigned int timeout_ms)
-{
-	int64_t deadline = now_us() + timeout_ms * 1000LL;
-	char status[32];
-	int ret;
-
-	for (;;) {
-		ret = gpu_runtime_status(gpu, status, sizeof(status));
-		if (ret || !strcmp(status, wanted) == equal)
-			return ret;
-		if (now_us() > deadline)
-			return fail(-ETIME, "GPU still %s after %u ms", status, timeout_ms);
-		sleep_us(2000);
-	}
-}
-
-int gpu_wait_suspended(struct gpu *gpu, unsigned int timeout_ms)
-{
-	return wait_status(gpu, "suspended", true, timeout_ms);
-}
-
-/* At least on the way to sleep, which is when groups are evicted. */
-int gpu_wait_inactive(struct gpu *gpu, unsigned int timeout_ms)
-{
-	return wait_status(gpu, "active", false, timeout_ms);
 }
