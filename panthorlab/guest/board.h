@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* What init.c, agent.c and agent-helpers.c share. */
+/* What init.c and the files of the agent share. */
 #ifndef PANTHORLAB_BOARD_H
 #define PANTHORLAB_BOARD_H
 
