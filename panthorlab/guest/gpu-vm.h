@@ -3,6 +3,11 @@
 #define PANTHORLAB_GUEST_GPU_VM_H
 
 /* What each does is said in gpu-vm.c. They return the exit status. */
+int mode_small(unsigned int count, unsigned int seed);
+int mode_huge(unsigned int count, unsigned int seed);
+int mode_huge_pages(unsigned int count, unsigned int seed);
+int mode_random(unsigned int count, unsigned int seed);
+int mode_holes(unsigned int count, unsigned int seed);
 int mode_spaces(unsigned int count, unsigned int seed);
 int mode_kernel_range(unsigned int count, unsigned int seed);
 int mode_taken(unsigned int count, unsigned int seed);
