@@ -128,7 +128,7 @@ void heap_walk(struct heap_checks *checks, unsigned int count)
 {
 	static struct walk walk;
 	struct gpu gpu = { .fd = -1 };
-	struct stat stat;
+	struct stat stat = { 0 };
 	bool told;
 	pid_t pid[CLIENTS];
 	unsigned int i, left = CLIENTS, failed = 0;
