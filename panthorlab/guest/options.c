@@ -47,7 +47,7 @@ _Noreturn void bad_usage(void (*usage)(FILE *stream))
 	exit(2);
 }
 
-void read_options(int argc, char **argv, const struct program_option *options, void (*usage)(FILE *stream))
+char **read_options_and_rest(int argc, char **argv, const struct program_option *options, void (*usage)(FILE *stream))
 {
 	struct option all[OPTIONS_MAX + 3] = { 0 };
 	unsigned int i;
@@ -57,7 +57,7 @@ void read_options(int argc, char **argv, const struct program_option *options, v
 		all[i] = (struct option){ options[i].name, options[i].flag ? no_argument : required_argument, NULL, i };
 	all[i] = (struct option){ "help", no_argument, NULL, OPTIONS_MAX };
 	all[i + 1] = (struct option){ "device", required_argument, NULL, OPTIONS_MAX + 1 };
-	while ((found = getopt_long(argc, argv, "", all, NULL)) != -1) {
+	while ((found = getopt_long(argc, argv, "+", all, NULL)) != -1) {
 		if (found == OPTIONS_MAX) {
 			usage(stdout);
 			exit(0);
@@ -69,6 +69,11 @@ void read_options(int argc, char **argv, const struct program_option *options, v
 		else
 			take(&options[found]);
 	}
-	if (optind != argc)
+	return argv + optind;
+}
+
+void read_options(int argc, char **argv, const struct program_option *options, void (*usage)(FILE *stream))
+{
+	if (*read_options_and_rest(argc, argv, options, usage))
 		bad_usage(usage);
 }

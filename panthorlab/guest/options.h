@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#define OPTIONS_MAX	8u
+#define OPTIONS_MAX	12u
 #define DEVICES_MAX	8u
 #define DEVICE_CHOICE	"PANTHORLAB_GPU"	/* as GPU_CHOICE in gpu.h */
 
@@ -23,6 +23,9 @@ struct program_option {
  * program uses that one of several GPUs. Ends the program after --help (status 0), and with what is wrong (status 2).
  */
 void read_options(int argc, char **argv, const struct program_option *options, void (*usage)(FILE *stream));
+
+/* The same for a command line that goes on, behind "--", with the one of another program, which it returns. */
+char **read_options_and_rest(int argc, char **argv, const struct program_option *options, void (*usage)(FILE *stream));
 
 /* Ends a program that cannot be called like this, with its usage and status 2. */
 _Noreturn void bad_usage(void (*usage)(FILE *stream));
