@@ -13,6 +13,8 @@ import pytest
 import panthorlab
 
 GUEST = Path(panthorlab.__file__).parent / "guest"
+ITERATE = ("iterate.c", "iterate-run.c", "subtests.c", "mark.c", "ktap.c", "options.c", "util.c")
+"""Of `iterate`, without the sentinel."""
 
 Compile = Callable[..., Path]
 

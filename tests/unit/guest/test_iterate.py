@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from panthorlab.gpu import pci
+from tests.unit.guest.conftest import ITERATE
 
 HERE = Path(__file__).parent
 
@@ -80,7 +81,7 @@ def iterate(compile_guest: Callable[..., Path], tmp_path_factory: pytest.TempPat
     (devices / "0000:00:02.0" / "config").write_bytes(bytes(pci.SIZE))
     program = compile_guest(
         "iterate",
-        ["iterate.c", "mark.c", "ktap.c", "util.c", HERE / "fake_sentinel.c"],
+        [*ITERATE, HERE / "fake_sentinel.c"],
         [f'KMSG_PATH="{fifo}"', f'MARK_DEVICES="{devices}"'],
     )
     return Iterate(program, fifo)

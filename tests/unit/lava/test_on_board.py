@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import panthorlab
+from tests.unit.guest.conftest import ITERATE
 
 PACKAGE = Path(panthorlab.__file__).parent
 SCRIPT = PACKAGE / "lava/on-board.sh"
@@ -125,7 +126,7 @@ class Board:
 def iterate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("iterate")
     program = folder / "iterate"
-    sources = [PACKAGE / "guest" / name for name in ("iterate.c", "mark.c", "ktap.c", "util.c")]
+    sources = [PACKAGE / "guest" / name for name in ITERATE]
     subprocess.run(
         [
             "cc",
