@@ -36,7 +36,8 @@ def crowd(compile_guest: Compile, tmp_path: Path) -> Crowd:
     node = tmp_path / "renderD128"
     node.touch()
     name = re.sub(r"\W", "_", str(tmp_path))
-    program = compile_guest(f"crowd{name}", ["crowd.c", "warm.c", "ktap.c", "util.c"], [f'NODE="{tmp_path}/renderD"'])
+    sources = ["crowd.c", "crowd-clients.c", "warm.c", "ktap.c", "options.c", "util.c"]
+    program = compile_guest(f"crowd{name}", sources, [f'NODE="{tmp_path}/renderD"'])
 
     def run(*options: str, client: str) -> Ran:
         argv = [str(program), *options, "--", "/bin/sh", "-c", client.format(node=node)]
