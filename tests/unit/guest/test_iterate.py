@@ -80,9 +80,7 @@ def iterate(compile_guest: Callable[..., Path], tmp_path_factory: pytest.TempPat
     (devices / "bind").write_text("")
     (devices / "0000:00:02.0" / "config").write_bytes(bytes(pci.SIZE))
     program = compile_guest(
-        "iterate",
-        [*ITERATE, HERE / "fake_sentinel.c"],
-        [f'KMSG_PATH="{fifo}"', f'MARK_DEVICES="{devices}"'],
+        "iterate", [*ITERATE, HERE / "fake_sentinel.c"], [f'KMSG_PATH="{fifo}"', f'MARK_DEVICES="{devices}"']
     )
     return Iterate(program, fifo)
 
