@@ -80,7 +80,7 @@ def write(path: Path, published: Published) -> None:
 
 
 def renew(
-    old: Published, states: Mapping[str, State], records: Sequence[Record], *, needs: Mapping[str, Collection[str]] = {}
+    old: Published, states: Mapping[str, State], records: Sequence[Record], *, needs: Mapping[str, Collection[str]]
 ) -> Published:
     """What is known now in the place of what was said of the same rows, and of the same panthorlab's clean kernels.
     `needs`: the fragments without which a row is not shown."""

@@ -69,7 +69,9 @@ def _error(*suites: str) -> State:
 
 def test_a_row_that_is_run_takes_the_place_of_what_was_said_of_it_and_the_others_stay() -> None:
     before = Published(rows={"05-x": OLD, "06-y": OLD}, clean={"old": Quiet(runs=7, seconds=70.0)})
-    after = renew(before, {"05-x": SHOWN, "06-y": State(result=Result.OPEN)}, [_record(), _clean(FAULT), _clean(FAULT)])
+    after = renew(
+        before, {"05-x": SHOWN, "06-y": State(result=Result.OPEN)}, [_record(), _clean(FAULT), _clean(FAULT)], needs={}
+    )
     assert after.rows["06-y"] == OLD
     row = after.rows["05-x"]
     assert (row.by, row.guest, row.host, row.text) == ("vm_bind::a", 2.0, 3.0, "why")
@@ -90,7 +92,7 @@ def test_a_row_that_is_run_takes_the_place_of_what_was_said_of_it_and_the_others
     ],
 )
 def test_what_was_shown_stays_until_the_suite_that_did_does_not(state: State, displaced: bool) -> None:
-    after = renew(Published(rows={"05-x": OLD}), {"05-x": state}, []).rows["05-x"]
+    after = renew(Published(rows={"05-x": OLD}), {"05-x": state}, [], needs={}).rows["05-x"]
     assert (after == OLD) is not displaced
     assert displaced is (after.result is Result.NOT_SHOWN)
 
@@ -99,10 +101,12 @@ def test_what_was_shown_stays_until_the_suite_that_did_does_not(state: State, di
 def test_what_a_debug_kernel_has_said_stays_until_one_says_something_else(result: Result) -> None:
     old = OLD.model_copy(update={"result": result, "fragments": DEBUG})
     before = Published(rows={"05-x": old})
-    assert renew(before, {"05-x": _not_shown("vm-bind", "uapi", fragments=PLAIN)}, []).rows["05-x"] == old
-    after = renew(before, {"05-x": _not_shown("vm-bind", "uapi", fragments=DEBUG)}, []).rows["05-x"]
+    assert renew(before, {"05-x": _not_shown("vm-bind", "uapi", fragments=PLAIN)}, [], needs={}).rows["05-x"] == old
+    after = renew(before, {"05-x": _not_shown("vm-bind", "uapi", fragments=DEBUG)}, [], needs={}).rows["05-x"]
     assert (after.result, after.fragments) == (Result.NOT_SHOWN, DEBUG)
-    assert renew(before, {"05-x": SHOWN}, []).rows["05-x"].by == "vm_bind::a", "shown is shown, on whatever kernel"
+    assert renew(before, {"05-x": SHOWN}, [], needs={}).rows["05-x"].by == "vm_bind::a", (
+        "shown is shown, on whatever kernel"
+    )
 
 
 @pytest.mark.parametrize(("fragments", "displaced"), [(PLAIN, False), (DEBUG, True)])
@@ -118,32 +122,35 @@ def test_what_was_said_before_fragments_were_kept_is_of_a_kernel_that_had_what_t
 def test_a_row_tells_of_the_runs_that_were_looked_at_alone() -> None:
     """Another kernel's, of the same row, are none of them."""
     records = [_ran("uapi", fragments=DEBUG, kernel="debug"), _ran("vm-bind", fragments=PLAIN)]
-    row = renew(Published(), {"05-x": _not_shown("vm-bind", fragments=PLAIN)}, records).rows["05-x"]
+    row = renew(Published(), {"05-x": _not_shown("vm-bind", fragments=PLAIN)}, records, needs={}).rows["05-x"]
     assert (row.suites, row.fragments) == ({"vm-bind": "d2"}, PLAIN)
 
 
 def test_an_error_of_the_lab_is_told_of_a_row_of_which_nothing_is_known() -> None:
-    after = renew(Published(), {"05-x": _error("vm-bind", "uapi")}, []).rows["05-x"]
+    after = renew(Published(), {"05-x": _error("vm-bind", "uapi")}, [], needs={}).rows["05-x"]
     assert (after.result, after.text) == (Result.ERROR, "uapi: the lab is on fire")
-    assert renew(Published(rows={"05-x": after}), {"05-x": _not_shown("uapi")}, []).rows["05-x"].result == "not shown"
+    assert (
+        renew(Published(rows={"05-x": after}), {"05-x": _not_shown("uapi")}, [], needs={}).rows["05-x"].result
+        == "not shown"
+    )
 
 
 def test_rows_whose_suite_is_another_one_now_are_named() -> None:
     several = Row(result=Result.SHOWN, suites={"uapi": "d0", "vm-bind": "d0"}, panthorlab="old", date="2026-01-01")
-    new = renew(Published(), {"07-z": SHOWN}, [_record()]).rows
+    new = renew(Published(), {"07-z": SHOWN}, [_record()], needs={}).rows
     assert changed({"05-x": OLD, "06-y": several, **new}, SUITES) == {"vm-bind": ["05-x"]}
     assert changed({"05-x": OLD}, {"uapi": "d1"}) == {"vm-bind": ["05-x"]}, "it is gone"
 
 
 def test_a_fault_of_no_known_suite_keeps_all_that_ran() -> None:
     state = State(result=Result.SHOWN, by=(_record(faults=(STRAY,)), STRAY))
-    assert renew(Published(), {"05-x": state}, []).rows["05-x"].suites == SUITES
+    assert renew(Published(), {"05-x": state}, [], needs={}).rows["05-x"].suites == SUITES
 
 
 def test_the_data_come_back_as_they_were_written(tmp_path: Path) -> None:
     path = tmp_path / "page.json"
     assert read(path) == Published()
-    published = renew(Published(rows={"06-y": OLD}), {"05-x": SHOWN}, [_record(), _clean(FAULT)])
+    published = renew(Published(rows={"06-y": OLD}), {"05-x": SHOWN}, [_record(), _clean(FAULT)], needs={})
     write(path, published)
     assert read(path) == published
     assert list(read(path).rows) == ["05-x", "06-y"]
@@ -157,7 +164,7 @@ def test_the_page_has_every_row_and_its_state() -> None:
     first, second, third = table.shown[:3]
     records = [_record(first.id), _clean(FAULT)]
     states = {first.id: State(result=Result.SHOWN, by=(records[0], FAULT)), second.id: _not_shown("uapi", "vm-bind")}
-    published = renew(Published(rows={third.id: OLD}), states, records)
+    published = renew(Published(rows={third.id: OLD}), states, records, needs={})
     page = markdown(Scores(table, published, {"6.12.117": "good"}, SUITES, "today", "a machine"))
     rows = {line.split(" | ")[0].strip("| "): line for line in page.splitlines() if line.startswith("| ")}
     assert "| shown | vm_bind::a | 0 | 2.0 | 3.0 | why | new `--iterations 6` |" in rows[first.id]
