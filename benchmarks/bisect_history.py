@@ -142,6 +142,8 @@ def bisect(history: History, seed: int, run: Path, jobs: int) -> Bisected:
     if not done.stdout:
         return Bisected(seed, planted, right=False, exit=done.returncode, boots=0, builds=0, rate=0, seconds=took)
     found = json.loads(done.stdout)
+    if "error" in found:  # said on stderr: nothing was searched
+        raise SystemExit(4)
     bad = [found["tested"][commit] for commit in commits[planted:] if commit in found["tested"]]
     seen, boots = sum(one["seen"] for one in bad), sum(one["seen"] + one["clean"] for one in bad)
     return Bisected(
