@@ -31,7 +31,7 @@ class Fault:
 @dataclass(frozen=True)
 class Judged:
     """`status`: as `panthorlab run` exits: 0 clean, 1 the kernel is at fault, 4 it cannot be said. `faults`: with
-    status 1, why. `errors`: with status 4, why."""
+    status 1, why. `errors`: with status 4, why; none if the run never started."""
 
     status: int
     faults: tuple[Fault, ...]
@@ -41,7 +41,7 @@ class Judged:
 def judge(events: Sequence[Event], *, whole: bool) -> Judged:
     """What `panthorlab run` makes of these events. Not `whole`: of a run that was stopped on purpose after them."""
     if not events:
-        return Judged(4, (), ("the run never started",))
+        return Judged(4, (), ())  # what the command said tells why
     ended = [*events] if whole else [*events, RunEnd(time=events[-1].time)]
     made = judge_kernel(ended)
     faults = tuple(_faults(events, made.failed)) if made.exit_status == 1 else ()
