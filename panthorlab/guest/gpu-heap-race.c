@@ -20,7 +20,6 @@
 #define RACE_TILINGS	40u
 #define EVICT_TRIES	3u
 #define JOB_TIMEOUT_US	4900000	/* the driver grants 5 s */
-#define LOOPS		2000u	/* of a pass in mode last-slot: longer than eight submissions take */
 
 static int slots(struct heap_scene *scene, unsigned int *count)
 {
@@ -31,7 +30,8 @@ static int slots(struct heap_scene *scene, unsigned int *count)
 	return ret;
 }
 
-static int all_render(struct heap_scene *scene, unsigned int tilings, bool handler, uint32_t loops)
+/* @at_once: none begins before all are submitted. */
+static int all_render(struct heap_scene *scene, unsigned int tilings, bool handler, bool at_once)
 {
 	struct pass pass[HEAP_GROUPS];
 	unsigned int g;
@@ -40,9 +40,11 @@ static int all_render(struct heap_scene *scene, unsigned int tilings, bool handl
 	for (g = 0; !ret && g < scene->groups; g++) {
 		pass[g] = heap_pass(scene, g, tilings);
 		pass[g].handler = handler;
-		pass[g].loops = loops;
+		pass[g].gated = at_once;
 		ret = heap_submit(scene, g, &pass[g]);
 	}
+	for (g = 0; !ret && at_once && g < scene->groups; g++)
+		heap_begin(scene, g);
 	for (g = 0; !ret && g < scene->groups; g++)
 		ret = heap_right(scene, g, &pass[g]);
 	return ret;
@@ -74,7 +76,7 @@ static int evict(unsigned int count, bool *early)
 		ret = ret ?: heap_add_heap(&scene, 1, count + 1, 65535);
 	}
 	start = now_us();
-	ret = ret ?: all_render(&scene, count, false, 0);
+	ret = ret ?: all_render(&scene, count, false, false);
 	*early = ret && given_up_early(&scene, now_us() - start);
 	heap_scene_close(&scene);
 	return ret;
@@ -112,7 +114,7 @@ void heap_last_slot(struct heap_checks *checks, unsigned int count)
 		ret = heap_add_group(&scene);
 		ret = ret ?: heap_add_heap(&scene, 1, 1, 65535);
 	}
-	ret = ret ?: all_render(&scene, count, true, LOOPS);
+	ret = ret ?: all_render(&scene, count, true, true);
 	for (g = 0; !ret && g < scene.groups; g++)
 		handled += heap_handler_calls(&scene, g) == count - 1;
 	if (!ret && handled != 1)

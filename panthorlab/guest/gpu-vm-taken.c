@@ -31,6 +31,7 @@
 #define GATE		576u
 #define LEAVE_US	40000	/* some ticks, until a group that is gone is out of its slot */
 #define STARTED_MS	2000
+#define LOOK_US		500	/* between looks at a process that runs when nobody else does, also on a debug kernel */
 
 #define MAP	(DRM_PANTHOR_VM_BIND_OP_TYPE_MAP | DRM_PANTHOR_VM_BIND_OP_MAP_NOEXEC)
 #define UNMAP	DRM_PANTHOR_VM_BIND_OP_TYPE_UNMAP
@@ -170,8 +171,11 @@ static int take(struct gpu *gpu, struct member *first, struct member *last, uint
 	pid = map_slowly(gpu, first->vm, big, progress);
 	if (pid < 0)
 		return fail(-errno, "fork");
-	while (!progress->begun && now_us() < deadline)
-		sleep_us(100);
+	while (!progress->begun) {
+		if (now_us() > deadline)
+			return fail(-ETIME, "the mapping call has not begun after %u ms", STARTED_MS);
+		sleep_us(LOOK_US);
+	}
 	ret = start(gpu, last, mark, false) ?: marked(last, mark);
 	meanwhile = !progress->done;
 	ret = ret ?: gpu_job_right(gpu, last->syncobj, last->window.map, mark);

@@ -14,6 +14,7 @@
 #define AT_DESCRIPTOR	3328u	/* of the heap, for the tiler */
 #define AT_CALLS	3584u	/* stored by the handler: how often it ran */
 #define AT_RESULT	3648u	/* stored when the pass is over */
+#define AT_GATE		3680u	/* not zero: what is gated goes on */
 #define AT_SCRATCH	3712u	/* 64 bytes: a heap context that no kernel gave out */
 
 /* In the tiler context and the descriptor (Mesa: MALI_TILER_CONTEXT, MALI_TILER_HEAP). */
@@ -23,8 +24,8 @@
 #define DESCRIPTOR_BASE		8u
 
 enum {
-	REG_HEAP = 0, REG_LOOPS = 2, REG_TILINGS = 3, REG_HANDLER = 4, REG_LENGTH = 6, REG_CALLS = 7,
-	REG_CALLS_VA = 8, REG_VALUE = 10, REG_FLUSH = 11, REG_RESULT = 12,
+	REG_HEAP = 0, REG_OPEN = 2, REG_TILINGS = 3, REG_HANDLER = 4, REG_LENGTH = 6, REG_CALLS = 7,
+	REG_CALLS_VA = 8, REG_VALUE = 10, REG_FLUSH = 11, REG_RESULT = 12, REG_GATE = 14,
 	REG_FIRST = 16, REG_LAST = 18,	/* side by side: what is at TILER_COMPLETED */
 	REG_TILER = 40,			/* the tiler takes its context from here */
 };
@@ -213,11 +214,12 @@ static uint32_t write_pass(struct heap_scene *scene, unsigned int g, const struc
 		cs_move32(&cs, REG_LENGTH, 0);
 	}
 	cs_exception_handler(&cs, REG_HANDLER, REG_LENGTH);
-	if (pass->loops) {
-		cs_move32(&cs, REG_LOOPS, pass->loops);
+	if (pass->gated) {
+		cs_move48(&cs, REG_GATE, va_of(scene, g) + AT_GATE);
 		loop = cs.count;
-		cs_add_imm32(&cs, REG_LOOPS, REG_LOOPS, -1);
-		cs_branch(&cs, CS_GREATER, REG_LOOPS, loop);
+		cs_load32(&cs, REG_OPEN, REG_GATE);
+		cs_wait(&cs, CS_SB_ALL);
+		cs_branch(&cs, CS_EQUAL, REG_OPEN, loop);
 	}
 	if (pass->twice_done)
 		cs_heap_operation(&cs, CS_FRAGMENT_COMPLETED);
@@ -255,6 +257,12 @@ int heap_submit(struct heap_scene *scene, unsigned int g, const struct pass *pas
 static volatile uint32_t *result_of(struct heap_scene *scene, unsigned int g)
 {
 	return (volatile uint32_t *)(page_of(scene, g) + AT_RESULT);
+}
+
+/* The pass that is gated may go on. */
+void heap_begin(struct heap_scene *scene, unsigned int g)
+{
+	*(volatile uint32_t *)(page_of(scene, g) + AT_GATE) = 1;
 }
 
 int heap_right(struct heap_scene *scene, unsigned int g, const struct pass *pass)

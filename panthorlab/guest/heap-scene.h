@@ -20,7 +20,7 @@
  * @context: heap context that it binds
  * @chunk: first chunk of the heap, 0: the tiler has no descriptor of it and asks for all
  * @tilings: tiler jobs, one chunk each
- * @loops: of a counting loop before them, to make the pass last
+ * @gated: it waits before them until heap_begin() lets it go on
  * @handler: it has an exception handler
  * @unstarted: it does not say that it starts
  * @twice_done: it says that fragment work is done which was not started
@@ -30,7 +30,7 @@ struct pass {
 	uint64_t context;
 	uint64_t chunk;
 	unsigned int tilings;
-	uint32_t loops;
+	bool gated;
 	bool handler;
 	bool unstarted;
 	bool twice_done;
@@ -66,6 +66,7 @@ void heap_scene_close(struct heap_scene *scene);
 
 struct pass heap_pass(const struct heap_scene *scene, unsigned int g, unsigned int tilings);
 int heap_submit(struct heap_scene *scene, unsigned int g, const struct pass *pass);
+void heap_begin(struct heap_scene *scene, unsigned int g);
 int heap_right(struct heap_scene *scene, unsigned int g, const struct pass *pass);
 int heap_run(struct heap_scene *scene, unsigned int g, const struct pass *pass);
 uint32_t heap_handler_calls(struct heap_scene *scene, unsigned int g);
