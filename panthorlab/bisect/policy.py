@@ -8,13 +8,14 @@ If the fault looks solid, this is plain bisection: the commit that halves the ca
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import product
 from typing import Final
 
 from panthorlab.bisect.graph import members
-from panthorlab.bisect.posterior import Posterior
+from panthorlab.bisect.posterior import Posterior, Rates
 
 CONFIDENCE: Final = 0.97
 BATCH: Final = 6
@@ -42,13 +43,17 @@ class Test:
 
 @dataclass(frozen=True)
 class Search:
-    """`built`, `skipped`: sets of commits whose kernel is there, and that cannot be tested."""
+    """`built`, `skipped`: sets of commits whose kernel is there, and that cannot be tested. `proven`: how many boots
+    have shown the fault on one commit or another, which can be had again on each; `tried`: by place, how many of them
+    were."""
 
     posterior: Posterior
     built: int = 0
     skipped: int = 0
     cost: Cost = Cost()
     confidence: float = CONFIDENCE
+    proven: int = 0
+    tried: Mapping[int, int] = field(default_factory=dict)
 
     @cached_property
     def best(self) -> int:
@@ -123,18 +128,24 @@ class Search:
         """Bits about the culprit per unit of cost."""
         new = not self.built >> test.place & 1
         cost = (self.cost.build if new else 0.0) + test.boots * self.cost.boot
-        return information(self.posterior.bad(test.place), *self.posterior.rates, test.boots) / cost
+        again = min(test.boots, max(0, self.proven - self.tried.get(test.place, 0)))
+        return information(self.posterior.bad(test.place), self.posterior.rates, again, test.boots - again) / cost
 
 
-def information(share: float, p: float, q: float, boots: int) -> float:
-    """What `boots` of a commit tell about whether it is bad, in bits, if it is so with probability `share`."""
+def information(share: float, rates: Rates, again: int, fresh: int) -> float:
+    """What boots of a commit tell about whether it is bad, in bits, if it is so with probability `share`. `again`,
+    `fresh`: how many of each."""
     bits = 0.0
-    for seen in range(boots + 1):
-        ways = math.comb(boots, seen)
-        if_bad = ways * p**seen * (1 - p) ** (boots - seen)
-        if_good = ways * q**seen * (1 - q) ** (boots - seen)
+    for old, new in product(range(again + 1), range(fresh + 1)):
+        if_bad = _chance(again, old, rates.r) * _chance(fresh, new, rates.p)
+        if_good = _chance(again, old, rates.q) * _chance(fresh, new, rates.q)
         either = share * if_bad + (1 - share) * if_good
         for own, likelihood in ((share, if_bad), (1 - share, if_good)):
             if own > 0 and likelihood > 0:
                 bits += own * likelihood * math.log2(likelihood / either)
     return bits
+
+
+def _chance(boots: int, seen: int, rate: float) -> float:
+    """Of so many faults in so many boots."""
+    return math.comb(boots, seen) * rate**seen * (1 - rate) ** (boots - seen)

@@ -6,6 +6,9 @@ lab, or the same symptom by another cause). Neither is known. Either the fault i
 bisection), or both are from Beta distributions: p from a flat one, q from one that expects little noise. All boots,
 those of the two ends too, then say what they are. Boots are counted, not iterations: these depend on each other.
 
+Boots *again* are those whose like has shown the fault on another commit: where a seed is a run, they show it on each
+bad commit; where it is not, as often as others. So their rate r is another one, from a flat distribution, too.
+
 All commits in one group agree about which tested commits are bad, so they have the same likelihood.
 """
 
@@ -13,7 +16,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Final
 
@@ -22,8 +25,9 @@ from panthorlab.bisect.graph import Graph
 SOLID: Final = 0.5
 """How likely a fault is solid before anything is known."""
 BAD: Final = (1.0, 1.0)
+AGAIN: Final = (1.0, 1.0)
 GOOD: Final = (0.5, 24.5)
-"""Beta distributions of p and q: anything; about 2 %."""
+"""Beta distributions of p, r and q: anything; anything; about 2 %."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,9 @@ class Tally:
     def __add__(self, other: Tally) -> Tally:
         return Tally(self.seen + other.seen, self.clean + other.clean)
 
+    def __sub__(self, other: Tally) -> Tally:
+        return Tally(self.seen - other.seen, self.clean - other.clean)
+
     @property
     def boots(self) -> int:
         return self.seen + self.clean
@@ -43,11 +50,12 @@ class Tally:
 
 @dataclass(frozen=True)
 class CommitGroup:
-    """Commits of equal likelihood. `bad`, `good`: all boots of commits that are bad or good if one of them is the
-    culprit. `solid`, `flaky`: the likelihoods, not normalised."""
+    """Commits of equal likelihood. `bad`, `again`, `good`: all boots of commits that are bad (fresh ones, and again) or
+    good if one of them is the culprit. `solid`, `flaky`: the likelihoods, not normalised."""
 
     mask: int
     bad: Tally
+    again: Tally
     good: Tally
     solid: float = 0.0
     flaky: float = 0.0
@@ -72,49 +80,62 @@ def log_marginal(prior: tuple[float, float], tally: Tally) -> float:
 
 
 @dataclass(frozen=True)
+class Rates:
+    """How often a boot shows the fault: of a bad commit, `p` a fresh one and `r` one again; `q`: of a good commit."""
+
+    p: float
+    r: float
+    q: float
+
+
+@dataclass(frozen=True)
 class Posterior:
-    """What is known. `tallies`: by place in the graph, also of the bad end. `good`: of the good end."""
+    """What is known. `tallies`: of fresh boots, by place in the graph, also of the bad end. `good`: of the good end.
+    `again`: of boots again, by place."""
 
     graph: Graph
     tallies: Mapping[int, Tally]
     good: Tally = Tally()
+    again: Mapping[int, Tally] = field(default_factory=dict)
 
     def after(self, place: int, tally: Tally) -> Posterior:
-        """With more boots of a commit."""
-        return Posterior(self.graph, {**self.tallies, place: self.tallies.get(place, Tally()) + tally}, self.good)
+        """With more fresh boots of a commit."""
+        return replace(self, tallies={**self.tallies, place: self.tallies.get(place, Tally()) + tally})
 
     @cached_property
     def groups(self) -> tuple[CommitGroup, ...]:
         """Those whose commits may be the culprit at all, normalised: likelihood × weight sums up to 1."""
-        groups = [(self.graph.everyone, Tally(), self.good)]
-        for place, tally in self.tallies.items():
+        groups = [CommitGroup(self.graph.everyone, Tally(), Tally(), self.good)]
+        for place in {**self.tallies, **self.again}:
+            fresh, again = self.tallies.get(place, Tally()), self.again.get(place, Tally())
             lineage = self.graph.lineage[place]
             groups = [
-                (part, bad + tally if inside else bad, good if inside else good + tally)
-                for mask, bad, good in groups
-                for part, inside in ((mask & lineage, True), (mask & ~lineage, False))
+                replace(group, mask=part, bad=group.bad + fresh, again=group.again + again)
+                if inside
+                else replace(group, mask=part, good=group.good + fresh + again)
+                for group in groups
+                for part, inside in ((group.mask & lineage, True), (group.mask & ~lineage, False))
                 if part
             ]
-        logs = [log_marginal(BAD, bad) + log_marginal(GOOD, good) for _, bad, good in groups]
-        top = max([0.0 if self._is_solid(bad, good) else log for (_, bad, good), log in zip(groups, logs, strict=True)])
+        logs = [
+            log_marginal(BAD, group.bad) + log_marginal(AGAIN, group.again) + log_marginal(GOOD, group.good)
+            for group in groups
+        ]
+        top = max([0.0 if self._is_solid(group) else log for group, log in zip(groups, logs, strict=True)])
         made = [
-            CommitGroup(
-                mask,
-                bad,
-                good,
-                SOLID * math.exp(-top) if self._is_solid(bad, good) else 0.0,
-                (1 - SOLID) * math.exp(log - top),
+            replace(
+                group,
+                solid=SOLID * math.exp(-top) if self._is_solid(group) else 0.0,
+                flaky=(1 - SOLID) * math.exp(log - top),
             )
-            for (mask, bad, good), log in zip(groups, logs, strict=True)
+            for group, log in zip(groups, logs, strict=True)
         ]
         total = sum(group.likelihood * self.graph.weight(group.mask) for group in made)
-        return tuple(
-            CommitGroup(group.mask, group.bad, group.good, group.solid / total, group.flaky / total) for group in made
-        )
+        return tuple(replace(group, solid=group.solid / total, flaky=group.flaky / total) for group in made)
 
     @staticmethod
-    def _is_solid(bad: Tally, good: Tally) -> bool:
-        return not bad.clean and not good.seen
+    def _is_solid(group: CommitGroup) -> bool:
+        return not (group.bad.clean or group.again.clean or group.good.seen)
 
     def of(self, mask: int) -> float:
         """The probability that the culprit is in a set."""
@@ -145,13 +166,15 @@ class Posterior:
         return mask
 
     @cached_property
-    def rates(self) -> tuple[float, float]:
-        """p and q as they are expected if the fault is flaky."""
-        p = q = total = 0.0
-        for group in self.groups:
-            own = group.flaky * self.graph.weight(group.mask)
-            p, q, total = p + own * mean(BAD, group.bad), q + own * mean(GOOD, group.good), total + own
-        return p / total, q / total
+    def rates(self) -> Rates:
+        """As they are expected if the fault is flaky."""
+        rows = [(group, group.flaky * self.graph.weight(group.mask)) for group in self.groups]
+        total = sum(own for _, own in rows)
+        return Rates(
+            p=sum(own * mean(BAD, group.bad) for group, own in rows) / total,
+            r=sum(own * mean(AGAIN, group.again) for group, own in rows) / total,
+            q=sum(own * mean(GOOD, group.good) for group, own in rows) / total,
+        )
 
     @cached_property
     def ranking(self) -> tuple[tuple[int, float], ...]:

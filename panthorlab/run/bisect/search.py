@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -194,11 +194,10 @@ class Bisect:
         found: list[str] = []
         bad = search.posterior.bad(place) >= 0.5
         for seen in (bad, not bad):
-            then = Search(
-                search.posterior.after(place, Tally(int(seen), int(not seen))),
-                search.built | 1 << place,
-                search.skipped,
-                search.cost,
+            then = replace(
+                search,
+                posterior=search.posterior.after(place, Tally(int(seen), int(not seen))),
+                built=search.built | 1 << place,
             ).next()
             if then is not None:
                 found.append(graph.nodes[then.place].id)

@@ -92,20 +92,53 @@ class Known:
         """Which boots of a commit come next: those first whose like have shown the fault on other commits, most often
         first. A boot's number is its seed, and in exact time the same seed is the same boot, as far as the commits
         between change nothing of its course; where they do, or the host decides, it is as good as any."""
-        shown = Counter(
-            boot.number
-            for other, rows in self.boots.items()
-            for boot, said in zip(rows, self.answers(other), strict=True)
-            if said is Answer.SEEN
-        )
+        shown = Counter(number for other in self.boots for number in self._shown(other))
         done = {boot.number for boot in self.boots.get(commit, ())}
         known = sorted(shown, key=lambda number: (-shown[number], number))
         order = chain(known, (number for number in counting() if number not in shown))
         return list(islice((number for number in order if number not in done), count))
 
+    def _shown(self, commit: str) -> list[int]:
+        rows = zip(self.boots.get(commit, ()), self.answers(commit), strict=True)
+        return [boot.number for boot, said in rows if said is Answer.SEEN]
+
+    @cached_property
+    def proven(self) -> frozenset[int]:
+        """The boots that have shown the fault somewhere, and not at the good end: to be had again elsewhere."""
+        return frozenset(number for commit in self.boots for number in self._shown(commit)) - set(
+            self._shown(self.good)
+        )
+
     def tally(self, commit: str) -> Tally:
         answers = self.answers(commit)
         return Tally(answers.count(Answer.SEEN), answers.count(Answer.CLEAN))
+
+    @cached_property
+    def repeated(self) -> Mapping[str, Tally]:
+        """By commit, those of its boots whose like had shown the fault on another one before."""
+        found: dict[str, Tally] = {}
+        before: dict[int, set[str]] = {}
+        for boot, said in self._in_order:
+            again = boot.number in self.proven and before.get(boot.number, set()) - {boot.commit}
+            if again and said in (Answer.SEEN, Answer.CLEAN):
+                one = Tally(int(said is Answer.SEEN), int(said is Answer.CLEAN))
+                found[boot.commit] = found.get(boot.commit, Tally()) + one
+            if said is Answer.SEEN:
+                before.setdefault(boot.number, set()).add(boot.commit)
+        return found
+
+    @cached_property
+    def _in_order(self) -> list[tuple[BisectBoot, Answer]]:
+        rows = [row for commit, boots in self.boots.items() for row in zip(boots, self.answers(commit), strict=True)]
+        return sorted(rows, key=lambda row: row[0].time)
+
+    @property
+    def repeats(self) -> bool:
+        """Whether it matters which boot it is. Not if on one commit some that had shown the fault elsewhere were clean,
+        and another was not: there the boots take another course, or chance decides."""
+        return not any(
+            repeated.clean and self.tally(commit).seen > repeated.seen for commit, repeated in self.repeated.items()
+        )
 
     @property
     def ends(self) -> BothEnds:
@@ -134,15 +167,21 @@ def search_of(known: Known, kin: Kinship, weights: Mapping[str, float]) -> tuple
     """The search among the commits that can change the build, with all that boots have said; kernels that are the same
     share their boots."""
     graph = Graph.of(Node(name, parents, weights.get(name, 1.0)) for name, parents in kin.parents.items())
-    tallies: dict[int, Tally] = {graph.place[kin.head[known.start.bad]]: Tally()}
+    fresh: dict[int, Tally] = {graph.place[kin.head[known.start.bad]]: Tally()}
+    again: dict[int, Tally] = {}
+    tried: dict[int, int] = {}
     good = Tally()
-    for commit in known.boots:
+    proven = known.proven if known.repeats else frozenset()
+    for commit, boots in known.boots.items():
         if commit not in kin.head:
             continue  # the tip without the culprit
         head = kin.head[commit]
         if head in graph.place:
             place = graph.place[head]
-            tallies[place] = tallies.get(place, Tally()) + known.tally(commit)
+            repeated = known.repeated.get(commit, Tally()) if known.repeats else Tally()
+            fresh[place] = fresh.get(place, Tally()) + known.tally(commit) - repeated
+            again[place] = again.get(place, Tally()) + repeated
+            tried[place] = tried.get(place, 0) + len(proven & {boot.number for boot in boots})
         elif not head:
             good += known.tally(commit)
     built = skipped = 0
@@ -152,4 +191,5 @@ def search_of(known: Known, kin: Kinship, weights: Mapping[str, float]) -> tuple
     for commit in known.skips:
         if (head := kin.head.get(commit, "")) in graph.place:
             skipped |= 1 << graph.place[head]
-    return graph, Search(Posterior(graph, tallies, good), built, skipped, known.cost)
+    posterior = Posterior(graph, fresh, good, again)
+    return graph, Search(posterior, built, skipped, known.cost, proven=len(proven), tried=tried)

@@ -62,8 +62,9 @@ class Repo:
 @dataclass
 class FakeHands:
     """`is_bad`: of a target. `p`, `q`: how often its boots show the fault. `exact`: a boot's number alone says whether
-    a bad target shows it. `other`, `broken`: targets with another fault, and that do not build. `lab`: how many boots
-    the lab fails, of each target. `die_after`: boots, after which the process is gone."""
+    a bad target shows it, and another number does so of `elsewhere`, where boots take another course. `other`,
+    `broken`: targets with another fault, and that do not build. `lab`: how many boots the lab fails, of each target.
+    `die_after`: boots, after which the process is gone."""
 
     history: History
     is_bad: Callable[[str], bool]
@@ -71,6 +72,7 @@ class FakeHands:
     q: float = 0.0
     seed: int = 1
     exact: bool = False
+    elsewhere: frozenset[str] = frozenset()
     other: frozenset[str] = frozenset()
     broken: frozenset[str] = frozenset()
     lab: dict[str, int] = field(default_factory=dict)
@@ -108,7 +110,7 @@ class FakeHands:
                 yield BisectBoot(commit=target, number=number, symptoms=(), blamed=(), error="the board is gone")
                 continue
             bad = self.is_bad(self.culprit if target == REVERTED else target) and target != REVERTED
-            of = "" if self.exact else target
+            of = target if not self.exact else "elsewhere" if target in self.elsewhere else ""
             shown = random.Random(f"{self.seed}{of}{number}").random() < (self.p if bad else self.q)  # noqa: S311
             found = ((OTHER,) if target in self.other else ()) + ((FAULT,) if shown else ())
             yield BisectBoot(commit=target, number=number, symptoms=found, blamed=found, seconds=20.0)

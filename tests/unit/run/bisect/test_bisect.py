@@ -89,6 +89,45 @@ def test_seeds_that_have_shown_the_fault_are_booted_first(
     assert all(number in shown for number in by_target[repo.ids["41"]][: len(shown)])
 
 
+def boots_of(repo: Repo, history: History, run_dir: Path, **options: object) -> int:
+    """How many boots the right answer takes."""
+    hands = hands_of(repo, history, **options)
+    end = bisect(run_dir, hands)
+    assert (end.exit, end.culprits) == (0, (repo.ids["41"],)), end
+    return len(hands.boots)
+
+
+def test_where_a_seed_is_a_run_those_that_have_shown_the_fault_tell_more(
+    repo: Repo, history: History, tmp_path: Path
+) -> None:
+    exact, host = (
+        sum(boots_of(repo, history, tmp_path / f"{exact}-{seed}", p=0.2, seed=seed, exact=exact) for seed in range(5))
+        for exact in (True, False)
+    )
+    assert exact < 0.7 * host
+
+
+@pytest.mark.parametrize("first", [44, 52, 60])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_commit_that_changes_the_course_of_all_boots_is_not_taken_for_the_culprit(
+    repo: Repo, history: History, tmp_path: Path, seed: int, first: int
+) -> None:
+    """Before commit number `first`, each seed is another run: those that show the fault at the bad end do not there."""
+    names = [commit.id for commit in history.commits]
+    elsewhere = frozenset(names[: names.index(repo.ids[str(first)])])
+    boots_of(repo, history, tmp_path / "run", p=0.3, seed=seed, exact=True, elsewhere=elsewhere)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_seeds_that_show_it_without_the_culprit_lead_to_no_other(
+    repo: Repo, history: History, tmp_path: Path, seed: int
+) -> None:
+    """They do so on each commit, so the tip without the culprit may show it, too, which is told."""
+    end = bisect(tmp_path / "run", hands_of(repo, history, p=0.4, q=0.04, seed=seed, exact=True))
+    assert end.culprits == (repo.ids["41"],), end
+    assert end.exit == 0 or "without this commit, too" in end.reason
+
+
 def test_killed_at_any_boot_it_goes_on_and_repeats_none(repo: Repo, history: History, tmp_path: Path) -> None:
     run_dir = tmp_path / "run"
     whole = hands_of(repo, history, p=0.5)
