@@ -35,6 +35,11 @@ def test_group_that_is_half_made_is_not_destroyed(session: Session) -> None:
         race(session, "create")
 
 
+def test_buffer_is_closed_before_its_handle_is_returned(session: Session) -> None:
+    """Whoever has made it must not use it any more then, or a list has no end after that."""
+    race(session, "bo")
+
+
 @pytest.mark.deep
 def test_handle_given_anew_is_not_destroyed_by_an_older_call(session: Session) -> None:
     """The window is of some thirty instructions: the calls of a round are stopped all around it."""

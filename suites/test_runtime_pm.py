@@ -23,6 +23,15 @@ def test_streams_wait_for_each_other(session: Session) -> None:
     session.job("sync-wait", timeout=30)
 
 
+@pytest.mark.parametrize("line", ["job", "gpu"])
+def test_interrupt_that_comes_during_sleep(session: Session, line: str) -> None:
+    """Another one follows each interrupt, when the GPU sleeps: no register may be used for it, as there is no clock."""
+    with session.misbehaving(f"irq-twice,line={line},ms=200,times=0"):
+        before = session.struck("irq-twice")
+        session.job("asleep")
+        assert session.struck("irq-twice") > before, "no interrupt was sent twice"
+
+
 def test_group_that_cannot_be_suspended_is_lost(session: Session) -> None:
     with session.findings_expected(set(CONSEQUENCES)), session.misbehaving("state-lost,state=suspend"):
         before = session.struck("state-lost")

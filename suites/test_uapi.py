@@ -22,6 +22,12 @@ def test_high_priority_needs_a_right(session: Session) -> None:
     session.check("gpu-uapi", "--mode", "permissions")
 
 
+def test_priorities_told_are_granted(session: Session) -> None:
+    """And bytes of the answer that mean nothing say nothing of the kernel's stack."""
+    if session.check("gpu-uapi", "--mode", "priorities").info["told"] == "0":
+        pytest.skip("this driver does not tell which priorities it grants")
+
+
 def test_refused_calls_lose_no_memory(session: Session) -> None:
     if session.has_config("CONFIG_KASAN"):
         pytest.skip(

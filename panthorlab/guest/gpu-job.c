@@ -32,6 +32,7 @@ static const struct mode modes[] = {
 	{ "reads", "a register read by user space, --count times (2000), timed", job_reads },
 	{ "busy", "one job that counts down from --loops (100000)", job_busy },
 	{ "suspend-loop", "a job, then runtime suspend, --count times (5)", job_suspend_loop },
+	{ "asleep", "an interrupt while the GPU sleeps; the emulated GPU must be told to send one", job_asleep },
 	{ "bad-fetch", "a stream that is not mapped", job_bad_fetch },
 	{ "bad-store", "a store to an address that is not mapped", job_bad_store },
 	{ "bad-instr", "an opcode that does not exist", job_bad_instr },

@@ -51,6 +51,7 @@ int job_stores(const struct options *options);
 int job_reads(const struct options *options);
 int job_busy(const struct options *options);
 int job_suspend_loop(const struct options *options);
+int job_asleep(const struct options *options);
 
 int job_bad_fetch(const struct options *options);
 int job_bad_store(const struct options *options);

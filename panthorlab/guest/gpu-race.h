@@ -67,5 +67,6 @@ bool starts_waiting(struct actor *actor);
 /* Modes, as gpu-race.c tells them. */
 int race_create(struct race *race);
 int race_reuse(struct race *race);
+int race_bo(struct race *race);
 
 #endif

@@ -6,6 +6,7 @@
  *   --mode arguments    every such call once
  *   --mode leaks        every such call --count times, more if it seems to lose; none may cost memory for good
  *   --mode permissions  realtime and high priority, with and without the right to have it
+ *   --mode priorities   what is told of priorities is what is granted
  *   --mode mappings     mmap() of what a GPU file has to map, and of what it has not
  *   --mode signals      syncobjs to signal that do not exist; 6.12.117 dies of it
  */
@@ -21,8 +22,6 @@
 #include "gpu-uapi.h"
 #include "ktap.h"
 #include "options.h"
-
-#define NOBODY	65534
 
 static const char *verdict_name(int error)
 {
@@ -192,7 +191,7 @@ static int permissions(struct uapi *u)
 
 static void usage(FILE *stream)
 {
-	fputs("usage: gpu-uapi --mode arguments|leaks|permissions|mappings|signals [--count N]\n", stream);
+	fputs("usage: gpu-uapi --mode arguments|leaks|permissions|priorities|mappings|signals [--count N]\n", stream);
 }
 
 int main(int argc, char **argv)
@@ -214,6 +213,8 @@ int main(int argc, char **argv)
 		return planned(&u, signals, uapi_refused);
 	if (!strcmp(mode, "permissions"))
 		return permissions(&u);
+	if (!strcmp(mode, "priorities"))
+		return uapi_priorities(&u);
 	if (!strcmp(mode, "mappings"))
 		return planned(&u, uapi_mappings, uapi_refused);
 	bad_usage(usage);

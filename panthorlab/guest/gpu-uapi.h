@@ -11,6 +11,7 @@ struct wrong;
 
 #define UAPI_VA		0x2000000ull	/* where calls that map, map */
 #define UAPI_BO_SIZE	0x4000u
+#define NOBODY		65534	/* a user without rights */
 
 /**
  * struct call - One ioctl with all that it points to, so that any field of it can be made wrong
@@ -77,6 +78,7 @@ void uapi_wrong_calls(struct uapi *u);
 void uapi_wrong_signals(struct uapi *u);
 void uapi_gone(struct uapi *u);
 void uapi_mappings(struct uapi *u);
+int uapi_priorities(struct uapi *u);
 
 bool uapi_refusal(int error);
 int uapi_call(struct uapi *u, const struct wrong *w);

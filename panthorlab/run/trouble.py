@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -95,6 +96,12 @@ def awake(session: Session) -> Iterator[None]:
         yield
     finally:
         shell.put(usual, path)
+
+
+def kernel_version(session: Session) -> tuple[int, int]:
+    """Of the kernel under test, as (6, 12)."""
+    major, minor = re.findall(r"\d+", session.kernel.release)[:2]
+    return int(major), int(minor)
 
 
 def works(session: Session) -> bool:

@@ -33,6 +33,8 @@ UNKNOWN_FLAGS: Final = ~(READ | WRITE | 4 | 3 << 3 | PROTECTED | SHARED_FLAG | Z
 ELSEWHERE: Final = 0x0080_0000
 """Address for an extra section: outside of the shared region, and unused by Arm's images."""
 UNKNOWN_TYPE: Final = 0x63
+BUILD_INFO: Final = 6 | ENTRY_OPTIONAL
+GIT_SHA: Final = b"git_sha: 0123456789abcdef0123456789abcdef01234567\0"
 
 ACCEPTED: Final = (0,)
 INVALID: Final = (EINVAL,)
@@ -80,6 +82,22 @@ def _header(**fields: int) -> Callable[[Image], bytes]:
 
 def _cut(size: int) -> Callable[[Image], bytes]:
     return lambda good: good.to_bytes()[:size]
+
+
+def _build_info(size: Callable[[int], int], *, text: bytes, fill: int = 1) -> Callable[[Image], bytes]:
+    """`text` at the end of the file, at a place of which `size` tells how long it is said to be; the file is a multiple
+    of `fill` long."""
+
+    def make(good: Image) -> bytes:
+        image = good
+        for _ in range(2):  # the second time, the entry says where the text is
+            at = len(image.to_bytes()) - len(text)
+            entry = Entry(BUILD_INFO, struct.pack("<II", at, size(at)))
+            image = replace(good, entries=(*good.entries, entry), rest=good.rest + text)
+            image = replace(image, rest=good.rest + bytes(-len(image.to_bytes()) % fill) + text)
+        return image.to_bytes()
+
+    return make
 
 
 def _shared(**change: int) -> Callable[[Image], bytes]:
@@ -171,7 +189,7 @@ _CASES: Final[Sequence[ImageCase]] = (
     *(ImageCase(f"entry-of-type-{kind}", _extra(Entry(kind, b"\0" * 8)), ACCEPTED) for kind in (1, 2, 3, 4)),
     # build information, which 7.x reads but does not need
     *(
-        ImageCase(f"build-info-{name}", _extra(Entry(6 | ENTRY_OPTIONAL, struct.pack("<II", start, size))), ACCEPTED)
+        ImageCase(f"build-info-{name}", _extra(Entry(BUILD_INFO, struct.pack("<II", start, size))), ACCEPTED)
         for name, start, size in (
             ("beyond", 0x7FFFFFFF, 16),
             ("wraps", 16, 0xFFFFFFF8),
@@ -180,6 +198,12 @@ _CASES: Final[Sequence[ImageCase]] = (
             ("end", 0xFFFFFFFF, 1),
         )
     ),
+    ImageCase("build-info-whole", _build_info(lambda _: len(GIT_SHA), text=GIT_SHA), ACCEPTED),
+    ImageCase("build-info-endless", _build_info(lambda _: len(GIT_SHA) - 1, text=GIT_SHA), ACCEPTED),
+    # in 32 bits it ends at 0, and its last byte is 4 GiB behind the first of the file
+    ImageCase("build-info-wraps-to-nothing", _build_info(lambda at: (1 << 32) - at, text=GIT_SHA), ACCEPTED),
+    # behind the last page of the file there is nothing
+    ImageCase("build-info-cut", _build_info(lambda _: 8, text=GIT_SHA[:8], fill=PAGE), ACCEPTED),
     # sections that are not the shared one
     ImageCase("section-head-cut", _extra(Entry(ENTRY_SECTION, b"\0" * 16)), says="too small"),
     ImageCase("section-empty-entry", _extra(Entry(ENTRY_SECTION, b"")), says="too small"),
