@@ -19,6 +19,7 @@ from panthorlab.run.hosts.address import access_of
 from panthorlab.run.hosts.crew import DoBuild, crew_of
 from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.sides import sides_of
+from panthorlab.text import readable
 
 
 def main(options: argparse.Namespace) -> int:
@@ -66,7 +67,7 @@ def main(options: argparse.Namespace) -> int:
         )
     else:
         for name, kernel in kernels.items():
-            print(f"{name:7} {kernel.key}  build-id {kernel.build_id[:16]}  {kernel.title}")
+            print(readable(f"{name:7} {kernel.key}  build-id {kernel.build_id[:16]}  {kernel.title}"))
     for name, kernel in kernels.items():
         if not kernel.jailed:
             print(f"panthorlab: {name} was {UNPROTECTED}", file=sys.stderr)

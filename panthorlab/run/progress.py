@@ -16,6 +16,7 @@ from rich.spinner import Spinner
 from rich.text import Text
 
 from panthorlab.run.record import BootEnd, BootStart, Doing, Event, Iteration, Note, OfBoot, Quota
+from panthorlab.text import readable
 
 
 class RunProgress(Protocol):
@@ -28,7 +29,8 @@ class RunProgress(Protocol):
 
 
 class ProgressDisplay:
-    """Shows steps as they happen. Thread-safe. `quiet` shows nothing."""
+    """Shows steps as they happen; what is of others in them cannot command the terminal. Thread-safe. `quiet` shows
+    nothing."""
 
     def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
         self._quiet, self._stream = quiet, stream or sys.stderr
@@ -94,6 +96,7 @@ class ProgressDisplay:
 
     def line(self, text: str) -> None:
         """A line that stays."""
+        text = readable(text)
         with self._lock:
             if self._quiet:
                 return
@@ -111,6 +114,7 @@ class ProgressDisplay:
                 atexit.unregister(self.finish)
 
     def _show(self, text: str, *, new: bool) -> None:
+        text = readable(text)
         with self._lock:
             if self._quiet:
                 return

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
@@ -35,6 +35,7 @@ from panthorlab.run.traces import write_page
 from panthorlab.run.variantresults import left_out, of_variant, planned_tests
 from panthorlab.run.variantresults import names as variant_names
 from panthorlab.run.variants import label
+from panthorlab.text import readable
 from panthorlab.verdict import KnownFinding
 from panthorlab.verdict.sightings import BOOT_IN_LISTS, without_known
 
@@ -222,24 +223,28 @@ def summary(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
     made = judge_kernel(events)
     if as_json:
         print(json.dumps(_json(made, run_dir, events), indent=1))
-        return made.exit_status
+    else:
+        print(readable("\n".join(_lines(made, run_dir, events))))
+    return made.exit_status
+
+
+def _lines(made: Summary, run_dir: Path, events: Sequence[Event]) -> Iterator[str]:
     for name, row in made.rows.items():
         spoiled = f", {row.errors} without evidence" if row.errors else ""
         cut = f", {row.cut} left out after that" if row.cut else ""
-        print(f"{row.role:7} {name:28} {row.failed}/{row.total} failed{spoiled}{cut}")
+        yield f"{row.role:7} {name:28} {row.failed}/{row.total} failed{spoiled}{cut}"
     passed = sum(test.outcome is Outcome.PASS for test in made.tests)
-    print(f"tests: {passed} of {len(made.tests)} passed")
+    yield f"tests: {passed} of {len(made.tests)} passed"
     for kind, lines in (("FAILED", made.failed), ("ERROR", made.errors), ("note", made.notes)):
         for line in lines[:SHOWN]:
-            print(f"{kind} {line}")
+            yield f"{kind} {line}"
         if len(lines) > SHOWN:
-            print(f"… and {len(lines) - SHOWN} more")
+            yield f"… and {len(lines) - SHOWN} more"
     for one in coverage(events).values():
-        print(f"coverage: {driver_text(one)}; per suite and function: {run_dir / 'coverage'}")
+        yield f"coverage: {driver_text(one)}; per suite and function: {run_dir / 'coverage'}"
     if page := write_page(run_dir, events):
-        print(f"timeline of a fault: {page}")
-    print(f"run: {run_dir}")
-    return made.exit_status
+        yield f"timeline of a fault: {page}"
+    yield f"run: {run_dir}"
 
 
 def _json(made: Summary, run_dir: Path, events: Sequence[Event]) -> dict[str, Json]:

@@ -9,6 +9,7 @@ culprit, and neither has to be built (git calls them TREESAME, of files instead 
 from __future__ import annotations
 
 import hashlib
+import secrets
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,6 +19,7 @@ from panthorlab.errors import LabError, SourceError
 from panthorlab.kernel.source.base import Changes
 from panthorlab.kernel.source.ctext import bare
 from panthorlab.kernel.source.git import View, git, is_repository, reading, resolve_commit
+from panthorlab.text import readable
 
 GIT_SECONDS: Final = 900.0
 _RAW: Final = ("--raw", "-r", "-z", "--no-renames", "--no-abbrev", "--no-color", "--no-ext-diff", "-O/dev/null")
@@ -40,7 +42,7 @@ class FileChange:
 
 @dataclass(frozen=True)
 class Commit:
-    """`changes`: against its first parent; against the good end if it has none."""
+    """`subject`: fit to be shown. `changes`: against its first parent; against the good end if it has none."""
 
     id: str
     parents: tuple[str, ...]
@@ -136,11 +138,12 @@ def _check_whole(repository: Path, commits: Sequence[Commit]) -> None:
 
 
 def _log(view: View, goods: Sequence[str], bad: str) -> Iterator[Commit]:
+    mark = secrets.token_hex(16)  # subjects and paths may have any byte that a format could be split by
     out = view.git(
         "log",
         "--topo-order",
         "--reverse",
-        "--format=%x01%H%x02%P%x02%s%x02",
+        f"--format={mark}%H {mark}%P {mark}%s{mark}",
         "--diff-merges=first-parent",
         "--no-show-signature",
         "--no-notes",
@@ -150,10 +153,11 @@ def _log(view: View, goods: Sequence[str], bad: str) -> Iterator[Commit]:
         "--",
         timeout=GIT_SECONDS,
     )
-    for block in out.split(b"\x01")[1:]:
-        name, parents, subject, raw = block.split(b"\x02", 3)
-        changes = tuple(_changes(raw)) if parents else ()
-        yield Commit(name.decode(), tuple(parents.decode().split()), subject.decode(errors="replace"), changes)
+    fields = out.split(mark.encode())[1:]
+    for name, parents, subject, raw in zip(fields[0::4], fields[1::4], fields[2::4], fields[3::4], strict=True):
+        above = tuple(parents.decode().split())
+        changes = tuple(_changes(raw)) if above else ()
+        yield Commit(name.decode().strip(), above, readable(subject.decode(errors="replace")), changes)
 
 
 def _diff(view: View, old: str, new: str) -> tuple[FileChange, ...]:

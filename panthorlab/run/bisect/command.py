@@ -34,6 +34,7 @@ from panthorlab.run.record.log import EventLog, new_run_dir, read_events, read_r
 from panthorlab.run.record.versions import VERSION
 from panthorlab.run.suites import find_suites, lasting
 from panthorlab.run.survey import survey
+from panthorlab.text import readable
 
 
 def main(options: argparse.Namespace) -> int:
@@ -188,13 +189,9 @@ def report(run_dir: Path, events: Sequence[Event], *, as_json: bool) -> int:
         print(json_text(_json(run_dir, known, end)), end="")
         return end.exit
     boots = sum(map(len, known.boots.values()))
-    print(end.reason)
-    if end.hint:
-        print(f"  hint: {end.hint}")
-    for check in end.checks:
-        print(f"  {check}")
-    print(f"{boots} boots of {len(known.built)} kernels; {len(known.skips)} commits skipped")
-    print(f"log for `git bisect replay`: {run_dir / LOG}")
+    lines = [end.reason, *([f"  hint: {end.hint}"] if end.hint else []), *(f"  {check}" for check in end.checks)]
+    lines.append(f"{boots} boots of {len(known.built)} kernels; {len(known.skips)} commits skipped")
+    print(readable("\n".join([*lines, f"log for `git bisect replay`: {run_dir / LOG}"])))
     return end.exit
 
 

@@ -76,6 +76,19 @@ def test_what_makes_one_tree_of_another(repo: Repo) -> None:
     assert changes_to(repo.path, repo.ids["good"], repo.ids["link"]) is None, "files alone do not do it"
 
 
+def test_subjects_and_paths_with_any_byte_in_them(repo: Repo) -> None:
+    (repo.path / "odd\x01\x02.c").write_text("int a;\n")
+    odd = repo.write("evil \x01 \x02\x02 \x1b[2J\u202e end", a_c="int a;\nint b;\n")
+    history = read_history(repo.path, [repo.ids["good"]], "master")
+    (commit,) = history.commits
+    assert (commit.id, commit.parents, commit.subject) == (
+        odd,
+        (repo.ids["good"],),
+        "evil ? ?? ?[2J? end".replace("?", "\ufffd"),
+    )
+    assert {change.path for change in commit.changes} == {"a.c", "odd\x01\x02.c"}
+
+
 def test_ends_without_a_way_between_them_are_refused_in_a_sentence(repo: Repo, tmp_path: Path) -> None:
     good = repo.ids["good"]
     repo.write("bad", a_c="int b;\n")
