@@ -42,6 +42,8 @@ SHOWN_NIGHTS: Final = 30
 def main(options: argparse.Namespace) -> int:
     """Returns the night's exit status: 4 if a kernel could not be judged, 1 if one is at fault, 3 if one shows what
     is too seldom to tell, else 0."""
+    if options.report and (options.dry_run or options.force):
+        raise UsageError("--report shows the last night, and does nothing", hint="leave out --dry-run and --force")
     file = options.file.absolute()
     plan = plan_of(read_config(file), file.parent)
     if options.report:
@@ -55,7 +57,7 @@ def main(options: argparse.Namespace) -> int:
         raise UsageError(f"{plan.state}: {error.strerror}", hint="`state` in the file names a directory") from error
     with NightLog(plan.state) as log:
         night = _carry_on(plan, log, people, options, digest([sha256(file)]))
-    return _show(plan, night, options)
+    return _show(night, options)
 
 
 def _check(plan: NightlyPlan) -> NotifySection | None:
@@ -173,8 +175,7 @@ def _write(plan: NightlyPlan, night: Night) -> None:
         ) from error
 
 
-def _show(plan: NightlyPlan, night: Night, options: argparse.Namespace) -> int:
-    _write(plan, night)
+def _show(night: Night, options: argparse.Namespace) -> int:
     if options.json:
         print(json_text(to_json(night)), end="")
     else:
@@ -184,10 +185,10 @@ def _show(plan: NightlyPlan, night: Night, options: argparse.Namespace) -> int:
 
 
 def _report(plan: NightlyPlan, options: argparse.Namespace) -> int:
-    """The last night, from its record alone; also while it runs."""
+    """The last night, from its record alone; also while it runs, and by somebody who may only read it."""
     if not read_nights(plan.state):
         raise UsageError(f"{plan.state}: no night is on record", hint=f"panthorlab nightly {options.file}")
-    return _show(plan, _last(plan)[1], options)
+    return _show(_last(plan)[1], options)
 
 
 def _dry_run(plan: NightlyPlan, people: NotifySection | None, options: argparse.Namespace) -> int:

@@ -9,21 +9,24 @@ asks for anything else is refused.
 from __future__ import annotations
 
 import argparse
+import fcntl
 import json
 import shutil
 import sys
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+from panthorlab.board.board import Board
 from panthorlab.board.emulated.overlay import contents
 from panthorlab.board.registry import find_board_file
 from panthorlab.errors import LabError, UsageError
-from panthorlab.files import digest, sha256, write_whole
+from panthorlab.files import digest, read_object, sha256, write_whole
 from panthorlab.jsonvalue import JsonObject
 from panthorlab.kernel.build.plan import SidePlan
 from panthorlab.kernel.jail.sandbox import sandbox
@@ -48,6 +51,7 @@ from panthorlab.run.suites import find_suites, lasting
 from panthorlab.run.summary import json_of_test, judge_kernel
 
 RECORD: Final = "matrix.json"
+LOCK: Final = ".matrix.lock"
 ASKED: Final = (
     "driver",
     "board",
@@ -80,18 +84,8 @@ def main(options: argparse.Namespace) -> int:
         return matrixcheck.main(options, boards)
     progress = ProgressDisplay(quiet=options.quiet)
     options.overlay = overlay_dir(options.overlay, progress)
-    folder = _folder(options, known)
-    try:
-        with time_limit(options.time_limit), crew_of(options, boards, progress.note) as crew:
-            kernels = _kernels(options, folder, progress, crew)
-            columns = _columns(options, known, folder, kernels, progress, crew)
-    except TimeLimitReached:
-        raise LabError(
-            f"the time limit of {options.time_limit:g} s was reached",
-            hint=f"go on with the same command and --output {folder}",
-        ) from None
-    finally:
-        progress.finish()
+    with _folder(options, known) as folder:
+        columns = _made(options, known, folder, boards, progress)
     if options.json:
         print(json_text(_json(folder, columns)), end="")
     else:
@@ -100,21 +94,59 @@ def main(options: argparse.Namespace) -> int:
     return next((status for status in (4, 1) if status in statuses), 0)
 
 
-def _folder(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Path:
-    """The directory of the matrix. Raises UsageError if it has one that asked for something else."""
+def _made(
+    options: argparse.Namespace,
+    known: Sequence[KnownEntry],
+    folder: Path,
+    boards: Sequence[Board],
+    progress: ProgressDisplay,
+) -> list[Column]:
+    """Every kernel, built and run."""
+    try:
+        with time_limit(options.time_limit), crew_of(options, boards, progress.note) as crew:
+            kernels = _kernels(options, folder, progress, crew)
+            return _columns(options, known, folder, kernels, progress, crew)
+    except TimeLimitReached:
+        raise LabError(
+            f"the time limit of {options.time_limit:g} s was reached",
+            hint=f"go on with the same command and --output {folder}",
+        ) from None
+    finally:
+        progress.finish()
+
+
+@contextmanager
+def _folder(options: argparse.Namespace, known: Sequence[KnownEntry]) -> Iterator[Path]:
+    """The directory of the matrix, which no other process works on meanwhile. Raises UsageError if one does, or if it
+    has a matrix that asked for something else."""
     asked = _asked(options, known)
-    record = options.output / RECORD if options.output else None
-    if record is not None and record.is_file():
-        before = json.loads(record.read_text())
-        if other := [name for name, value in asked.items() if name not in before or before[name] != value]:
+    there = options.output is not None and (options.output / RECORD).exists()
+    folder = Path(options.output).resolve() if there else new_run_dir(options.output)
+    with (folder / LOCK).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             raise UsageError(
-                f"{options.output} has a matrix that was made with other {', '.join(other)}",
-                hint="choose another --output, or the same options",
-            )
-        return Path(options.output).resolve()
-    folder = new_run_dir(options.output)
-    write_whole(folder / RECORD, json_text(asked))
-    return folder
+                f"{folder}: another matrix is at work on it", hint="wait until it has ended, or choose another --output"
+            ) from None
+        _check_asked(folder, asked)
+        yield folder
+
+
+def _check_asked(folder: Path, asked: JsonObject) -> None:
+    """Put on record what is asked for, or see that it is what is on record."""
+    record = folder / RECORD
+    if not record.exists():
+        write_whole(record, json_text(asked))
+        return
+    before = read_object(record)
+    if before is None:
+        raise UsageError(f"{record} is damaged: nobody knows what was asked for", hint="choose another --output")
+    if other := [name for name, value in asked.items() if name not in before or before[name] != value]:
+        raise UsageError(
+            f"{folder} has a matrix that was made with other {', '.join(other)}",
+            hint="choose another --output, or the same options",
+        )
 
 
 def _asked(options: argparse.Namespace, known: Sequence[KnownEntry]) -> JsonObject:

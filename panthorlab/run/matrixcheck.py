@@ -7,12 +7,16 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TypedDict
 
 from panthorlab.board.board import Board
+from panthorlab.kernel import store
 from panthorlab.kernel.build.plan import SidePlan
 from panthorlab.kernel.job import prepare_kernel
+from panthorlab.kernel.source.prebuilt import is_url
 from panthorlab.kernel.source.spec import UnknownYetError
+from panthorlab.outcome import Side
 from panthorlab.run import estimate, fleet
 from panthorlab.run.check import INCONCLUSIVE, is_warm, kernel_of
 from panthorlab.run.suites import find_suites
@@ -55,7 +59,7 @@ def main(options: argparse.Namespace, boards: Sequence[Board]) -> int:
         fleet.check_release(boards, plan.base.version)
         plans.append(plan)
         rows.append({"asked": source, "unknown": None, **kernel_of(plan)})
-    rows += [{"asked": name, "key": None, "title": None, "stored": True, "unknown": None} for name in options.kernel]
+    rows += [_given(name) for name in options.kernel]
     prospect: MatrixProspect = {
         "exit": INCONCLUSIVE if any(row["unknown"] for row in rows) else 0,
         "kernels": rows,
@@ -67,6 +71,14 @@ def main(options: argparse.Namespace, boards: Sequence[Board]) -> int:
         prospect["minutes"] = _minutes(options, plans, len(rows), suites)
     print(json.dumps(prospect, indent=1) if options.json else readable("\n".join(_lines(prospect))))
     return prospect["exit"]
+
+
+def _given(name: str) -> MatrixRow:
+    """A kernel that is built. Raises UsageError if the store does not have it; the others show when they are taken."""
+    other = is_url(name) or Path(name).is_dir() or name.endswith(tuple(f":{side}" for side in Side))
+    if not other and sum(path.name.startswith(name) for path in store.directories()) != 1:
+        store.find(name)  # which raises, and says what there is
+    return {"asked": name, "key": None, "title": None, "stored": True, "unknown": None}
 
 
 def _minutes(options: argparse.Namespace, plans: Sequence[SidePlan], kernels: int, suites: Sequence[str]) -> float:

@@ -41,8 +41,19 @@ def main(options: argparse.Namespace) -> int:
     """0: the culprit is named and verified; 2: the ends are not what they are called; 3: not narrowed down to one, or
     not shown; 4: lab."""
     if options.resume:
+        _check_resumed(options)
         return resume(options.resume.resolve(), as_json=options.json, quiet=options.quiet)
     return begin(options)
+
+
+def _check_resumed(options: argparse.Namespace) -> None:
+    """All of a bisect is on record: whoever asks for something else does not mean that one. Raises UsageError."""
+    names = ("base", "good", "bad", "skip", "replay", "signature", "suite", "board", "config", "output", "dry_run")
+    if given := [f"--{name.replace('_', '-')}" for name in names if getattr(options, name)]:
+        raise UsageError(
+            f"--resume goes on with what is on record: {', '.join(given)} would not be heeded",
+            hint="leave out the one or the other",
+        )
 
 
 def begin(options: argparse.Namespace) -> int:

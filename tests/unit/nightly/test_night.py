@@ -292,5 +292,14 @@ def test_the_last_night_is_shown_again_from_its_record(lab: Lab, capsys: pytest.
         lab.run("--report")
     lab.run()
     first = capsys.readouterr().out
+    state = lab.file.parent / "nightly.state"
+    before = {path: path.stat().st_mtime_ns for path in state.rglob("*")}
     assert lab.run("--report") == 0
     assert capsys.readouterr().out == first
+    assert {path: path.stat().st_mtime_ns for path in state.rglob("*")} == before, "whoever may only read it can, too"
+
+
+@pytest.mark.parametrize("other", ["--dry-run", "--force"])
+def test_a_report_does_nothing_and_says_so(lab: Lab, other: str) -> None:
+    with pytest.raises(UsageError, match="does nothing"):
+        lab.run("--report", other)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 
 from panthorlab.errors import UsageError
 from panthorlab.options import parse
-from panthorlab.run.matrix import RECORD, main
+from panthorlab.run.matrix import LOCK, RECORD, main
 
 NO_KERNEL = "feedfeedfeed"
 Asks = Callable[..., str]
@@ -103,3 +104,22 @@ def test_one_that_does_not_say_is_refused(tmp_path: Path, asks: Asks) -> None:
     del settings["overlay"]
     record.write_text(json.dumps(settings))
     assert asks().endswith("a matrix that was made with other overlay")
+
+
+@pytest.mark.parametrize("text", ["{broken", "[]", ""])
+def test_a_damaged_record_is_refused(tmp_path: Path, asks: Asks, text: str) -> None:
+    asks()
+    (tmp_path / "matrix" / RECORD).write_text(text)
+    assert "is damaged" in asks()
+
+
+def test_two_at_once_do_not_take_the_runs_of_each_other(tmp_path: Path, asks: Asks) -> None:
+    asks()
+    with (tmp_path / "matrix" / LOCK).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "another matrix is at work" in asks()
+    assert NO_KERNEL in asks()
+
+
+def test_a_dry_run_knows_which_kernels_there_are(asks: Asks) -> None:
+    assert NO_KERNEL in asks("--dry-run")

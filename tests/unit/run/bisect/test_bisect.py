@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from panthorlab import cli
 from panthorlab.errors import LabError
 from panthorlab.kernel.source.commits import History
 from panthorlab.run.bisect.gitlog import LOG, parse
@@ -145,6 +146,15 @@ def test_killed_at_any_boot_it_goes_on_and_repeats_none(repo: Repo, history: His
     assert end.culprits == wanted.culprits
     assert len(boots) == len(set(boots)), "each boot once"
     assert boots[:8] == whole.boots[:8], "and the same ones"
+
+
+@pytest.mark.parametrize("other", [["--dry-run"], ["--good", "HEAD"], ["--suite", "leaks"], ["--output", "x"]])
+def test_what_goes_on_heeds_its_record_alone(
+    repo: Repo, history: History, tmp_path: Path, capsys: pytest.CaptureFixture[str], other: list[str]
+) -> None:
+    bisect(tmp_path / "run", hands_of(repo, history))
+    assert cli.main(["bisect", "--resume", str(tmp_path / "run"), *other]) == 2
+    assert f"{other[0]} would not be heeded" in capsys.readouterr().err
 
 
 def test_another_fault_is_a_skip(repo: Repo, history: History, tmp_path: Path) -> None:
