@@ -128,8 +128,9 @@ def _answering(subject: str) -> str:
 
 def _body(report: RunReport, mail: MailInfo | None, identity: Identity | None) -> Iterator[str]:
     if mail is not None and mail.sender is not None:
-        when = f"On {plain(mail.date)}, " if mail.date else ""
-        yield f"{when}{plain(mail.sender[0] or mail.sender[1])} wrote:"
+        # never the name first: it may be called `Cc: somebody`
+        when = f"On {plain(mail.date)}" if mail.date else "Earlier"
+        yield f"{when}, {plain(mail.sender[0] or mail.sender[1])} wrote:"
     yield from wrap(plain(_subject(report, mail)), COLUMNS, first="> ", rest="> ")
     yield ""
     yield from wrap(

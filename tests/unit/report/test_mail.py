@@ -120,6 +120,7 @@ def test_a_patch_that_was_no_mail_has_a_draft_without_a_thread(make_report: Make
 
 
 HOSTILE = (
+    "Cc: evil@example.net",
     "x\nBcc: evil@example.net\n\nCc: evil@example.net",
     "x\r\nBcc: evil@example.net",
     "=?utf-8?q?x=0ABcc=3A_evil=40example=2Enet?=",
@@ -142,9 +143,14 @@ def test_any_text_is_no_header_and_no_trailer(make_report: MakeReport, text: str
 
 
 def check_hostile(report: RunReport, text: str) -> None:
-    letter = MailInfo(
-        text, text, text, (text, "jane@example.com"), ((text, "list@example.org"), ("x", text)), (), (text,)
-    )
+    for date in (text, ""):
+        letter = MailInfo(
+            text, text, date, (text, "jane@example.com"), ((text, "list@example.org"), ("x", text)), (), (text,)
+        )
+        check_draft(report, letter, text)
+
+
+def check_draft(report: RunReport, letter: MailInfo, text: str) -> None:
     draft = mail.render(replace(report, mails=(letter,), repeat=("panthorlab", text)), ME)
     message = parsed(draft)
     assert set(message.keys()) <= HEADERS
@@ -166,9 +172,9 @@ def has_send_email() -> bool:
 
 
 @pytest.mark.skipif(not has_send_email(), reason="git send-email is not installed")
-@pytest.mark.parametrize("text", [None, *HOSTILE[:4]])
+@pytest.mark.parametrize("text", [None, *HOSTILE[:5]])
 def test_git_send_email_takes_it_as_it_is(make_report: MakeReport, tmp_path: Path, text: str | None) -> None:
-    letter = LETTER if text is None else replace(LETTER, subject=text, sender=(text, "jane@example.com"))
+    letter = LETTER if text is None else replace(LETTER, subject=text, date="", sender=(text, "jane@example.com"))
     file = tmp_path / "reply.eml"
     file.write_bytes(mail.render(replace(make_report(text=text), mails=(letter,)), ME))
     (tmp_path / "sendmail").write_text("#!/bin/sh\nexit 1\n")
