@@ -11,6 +11,8 @@ from panthorlab.jsonvalue import JsonObject
 from panthorlab.outcome import Blame, Outcome, Role, Side
 from panthorlab.run.record import (
     ArmKernel,
+    BisectEnd,
+    BisectStart,
     BoardUp,
     BootEnd,
     BootStart,
@@ -29,6 +31,7 @@ from panthorlab.run.record import (
     Tested,
 )
 from panthorlab.run.record import lines as log_lines
+from panthorlab.run.record.log import EventLog
 from panthorlab.run.record.versions import VERSION, as_json
 from panthorlab.verdict import Expect
 
@@ -85,6 +88,17 @@ def write_run(run_dir: Path, run: MadeRun) -> Path:
         before = log_lines.link(line[:-1])
         written += line
     (run_dir / "events.jsonl").write_bytes(written)
+    return run_dir
+
+
+def write_bisect(run_dir: Path, status: int | None = 0) -> Path:
+    """A bisect whose boots are those of `ALONE`, and what it came to; None: it has not come to anything yet."""
+    write_run(run_dir, replace(ALONE, ended=False))
+    with EventLog(run_dir) as log:
+        log.append(BisectStart(repository="/linux", good=("a" * 40,), bad="b" * 40, signature="", limit=24))
+        if status is not None:
+            log.append(BisectEnd(culprits=("c" * 40,), checks=("its parent: clean",), reason="it is c", exit=status))
+            log.append(RunEnd())
     return run_dir
 
 

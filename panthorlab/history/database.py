@@ -20,7 +20,7 @@ from panthorlab.history.facts import ArmOnBoard, Judged, RunFacts, SignatureCoun
 from panthorlab.history.find import LOG, stamp_of
 
 FILE: Final = "history.sqlite"
-VERSION: Final = 1
+VERSION: Final = 2
 _SCHEMA: Final = Path(__file__).with_name("schema.sql")
 _BUSY_SECONDS: Final = 60.0
 _TOGETHER: Final = 100

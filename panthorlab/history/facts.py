@@ -19,6 +19,8 @@ from panthorlab.report.text import plain
 from panthorlab.run import reports, results
 from panthorlab.run.record import (
     ArmKernel,
+    BisectEnd,
+    BisectStart,
     BoardUp,
     BootEnd,
     BootStart,
@@ -80,7 +82,8 @@ class SignatureCount:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """One run. `kind`: `validate`, `run` or `replay`, which repeats what another run has. `why`: what is wrong with it.
+    """One run. `kind`: `validate`, `run`, `replay` (which repeats what another run has) or `bisect` (of commits that
+    nobody else has asked about). `why`: what is wrong with it.
     `workloads`, `tests`: by place and name; `signatures`: by place, workload and signature. `boots`: started;
     `boots_lost`: of those, by the lab."""
 
@@ -138,10 +141,10 @@ def _facts(run_dir: Path, stamp: str, events: Sequence[Event]) -> RunFacts:
         _state(run_dir, events),
         stamp,
         plain((results.unfinished(events) or ("",))[0]),
-        "replay" if start.replay_of else "validate" if is_validation(events) else "run",
+        _kind(events),
         verdict,
         status,
-        plain(", ".join(patch.title for patch in source.patches) or _kernels(events)),
+        plain(_bisected(events) or ", ".join(patch.title for patch in source.patches) or _kernels(events)),
         plain(source.base),
         start.time,
         max(0.0, events[-1].time - start.time),
@@ -157,7 +160,23 @@ def _of(events: Sequence[Event], kind: type[E]) -> Iterator[E]:
     return (event for event in events if isinstance(event, kind))
 
 
+def _kind(events: Sequence[Event]) -> str:
+    if any(_of(events, BisectStart)):
+        return "bisect"
+    return "replay" if start_of(events).replay_of else "validate" if is_validation(events) else "run"
+
+
+def _bisected(events: Sequence[Event]) -> str:
+    """What a bisect came to, or is about; empty if this is none."""
+    ends = [event.reason for event in _of(events, BisectEnd)]
+    about = [f"bisect {start.good[0][:12]}..{start.bad[:12]}" for start in _of(events, BisectStart)]
+    return next(iter([*ends, *about]), "")
+
+
 def _verdict(events: Sequence[Event]) -> tuple[str, int | None]:
+    if any(_of(events, BisectStart)):  # what its boots show is what it looks for, and nobody's fault
+        end = next(_of(events, BisectEnd), None)
+        return ("", None) if end is None else ("found" if end.exit == 0 else "inconclusive", end.exit)
     if start_of(events).replay_of:
         return "", None  # it is of one boot, which another run has judged
     if is_validation(events):

@@ -31,8 +31,18 @@ from panthorlab.report.text import json_text, plain
 from panthorlab.run.record import BootStart
 from panthorlab.run.record.log import read_what_is_left
 
-RECORD: Final = ("build.log", "result.json", "junit.xml", "report.html", "timeline.html", LOG)
-"""Files of a run, the log at the end."""
+RECORD: Final = (
+    "build.log",
+    "result.json",
+    "junit.xml",
+    "report.html",
+    "timeline.html",
+    "git-bisect.log",
+    "exploration.json",
+    "output.log",
+    LOG,
+)
+"""Files of a run, of whatever command, the log at the end."""
 TREES: Final = ("patches", "coverage")
 _OURS: Final = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 """How a run is called that was not given a name."""
@@ -55,7 +65,7 @@ class Rules:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Exit status 0; 4 if something could not be deleted."""
+    """Exit status 0; what could not be deleted is told."""
     rules = Rules(options.older, options.keep, options.size)
     if rules == Rules():
         raise UsageError("prune: which runs?", hint="say --older 30d, --keep 100 or --size 20G")
@@ -66,12 +76,15 @@ def main(options: argparse.Namespace) -> int:
     runs = known_or_read(roots)
     sizes = {run.path: size_of(run.path) for run in runs}
     gone, kept = [], []
-    for run in chosen(runs, {path: sizes[path] for path in sizes}, rules, time.time()):
+    left = {run.path for run in runs}
+    # a run that is in another one (a replay's, in gdb) goes first
+    for run in sorted(chosen(runs, sizes, rules, time.time()), key=lambda run: -len(run.path.parts)):
         try:
-            if why := _spared(run, spared, named=options.named):
+            if why := _spared(run, spared, left, named=options.named):
                 raise KeptError(why)
             delete(run.path, record=not options.keep_record, pretend=options.dry_run)
             gone.append(run)
+            left.remove(run.path)
         except KeptError as error:
             kept.append((run, str(error)))
     return _tell(options, gone, kept, sizes)
@@ -91,13 +104,16 @@ def chosen(runs: Sequence[RunFacts], sizes: dict[Path, int], rules: Rules, now: 
     return found[::-1]
 
 
-def _spared(run: RunFacts, spared: set[Path], *, named: bool) -> str:
+def _spared(run: RunFacts, spared: set[Path], left: set[Path], *, named: bool) -> str:
+    """Why a run is kept; empty if it is not. `left`: all that are still there."""
     if run.path in spared:
         return "--except"
     if run.state is State.RUNNING:
         return "somebody works on it"
     if not named and not _OURS.fullmatch(run.path.name):
         return "it was given a name: --named deletes such, too"
+    if inside := next((path for path in left if path != run.path and path.is_relative_to(run.path)), None):
+        return f"a run that is kept is in it: {inside.relative_to(run.path)}"
     return ""
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What many runs say together: by night, by workload or test, by signature, by kernel and board. Pure functions.
 
-A night is from noon to noon, in the time of this machine, and has the date on which it began. Replays count nothing:
-they repeat what another run has.
+A night is from noon to noon, in the time of this machine, and has the date on which it began. Replays count nothing,
+for they repeat what another run has; nor do bisects, whose kernels are chosen for the fault that they show.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def night_of(started: float) -> str:
 def trends_of(runs: Iterable[RunFacts]) -> Trends:
     """Count over `runs`, in whatever order."""
     ordered = sorted(runs, key=lambda run: (run.started, run.path))
-    counted = [run for run in ordered if run.kind != "replay"]
+    counted = [run for run in ordered if run.kind not in ("replay", "bisect")]
     return Trends(
         tuple(reversed(ordered)),
         tuple(_nights(counted)),

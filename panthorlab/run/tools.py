@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from panthorlab.errors import LabError, UsageError
-from panthorlab.run.record import Event
+from panthorlab.run.record import BisectStart, Event
 from panthorlab.run.record.log import is_validation, read_what_is_left
 from panthorlab.verdict import RunVerdict
 
@@ -38,10 +38,16 @@ def report(options: argparse.Namespace) -> int:
         for name in ("kcidb", "mail"):
             if getattr(options, name):
                 raise UsageError(f"--{name} is for runs of `panthorlab validate`", hint="leave it out, or use --json")
+        if any(isinstance(event, BisectStart) for event in events):
+            from panthorlab.run.bisect.command import report as report_bisect
+
+            return report_bisect(run_dir, events, as_json=options.json)
         return summary(run_dir, events, as_json=options.json)
     verdict = reports.judge(events)
     if options.mail:
         return _mail(options, run_dir, events, verdict)
+    if options.kcidb == "-" and options.json:
+        raise UsageError("--json and --kcidb - both write to stdout", hint="give --kcidb a FILE, or leave one out")
     if options.kcidb == "-":
         sys.stdout.write(reports.kcidb_of(run_dir, events, verdict))
         return verdict.exit

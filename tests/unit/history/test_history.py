@@ -28,7 +28,7 @@ from panthorlab.history.pages import PAGES
 from panthorlab.outcome import Outcome
 from panthorlab.run.record.log import EventLog
 from panthorlab.verdict.stats import wilson
-from tests.made_runs import ALONE, FIXED, NIGHT, NOON, SIGNATURE, write_run
+from tests.made_runs import ALONE, FIXED, NIGHT, NOON, SIGNATURE, write_bisect, write_run
 
 ROOT = Path(__file__).parents[3]
 KEPT = ROOT / "tests/data/runs"
@@ -94,6 +94,22 @@ def test_a_replay_counts_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[s
     )
     made = history(capsys, tmp_path / "runs")
     assert [run["kind"] for run in made["runs"]] == ["validate", "replay"]
+    assert {key: made[key] for key in made if key != "runs"} == {key: whole[key] for key in whole if key != "runs"}
+
+
+def test_a_bisect_counts_nothing_and_is_what_it_came_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path / "runs/one", FIXED)
+    whole = history(capsys, tmp_path / "runs")
+    for status in (0, 3, None):
+        write_bisect(tmp_path / f"runs/bisect-{status}", status)
+    made = history(capsys, tmp_path / "runs")
+    found = {
+        Path(run["run"]).name: (run["kind"], run["state"], run["verdict"], run["exit"], run["title"])
+        for run in made["runs"]
+    }
+    assert found["bisect-0"] == ("bisect", "ended", "found", 0, "it is c")
+    assert found["bisect-3"] == ("bisect", "ended", "inconclusive", 3, "it is c")
+    assert found["bisect-None"] == ("bisect", "stopped", "", None, "bisect aaaaaaaaaaaa..bbbbbbbbbbbb")
     assert {key: made[key] for key in made if key != "runs"} == {key: whole[key] for key in whole if key != "runs"}
 
 

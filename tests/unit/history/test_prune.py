@@ -96,6 +96,24 @@ def test_what_runs_has_a_name_or_is_not_ours_stays(tmp_path: Path, capsys: pytes
     assert not named.exists()
 
 
+def test_what_other_commands_leave_in_a_run_goes_with_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number, name in enumerate(("git-bisect.log", "exploration.json", "output.log")):
+        (made(tmp_path, number) / name).write_text("x")
+    assert len(prune(capsys, tmp_path, "--keep", "0")["deleted"]) == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_in_a_run_goes_first_and_keeps_it_if_it_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    outer = made(tmp_path, 0)
+    write_run(outer / "gdb", replace(ALONE, started=NOON + NIGHT))
+    (kept, inner) = sorted(prune(capsys, tmp_path, "--keep", "0")["kept"], key=lambda one: len(one["run"]))
+    assert (kept["why"], "--named" in inner["why"]) == ("a run that is kept is in it: gdb", True)
+    assert (outer / "events.jsonl").exists()
+    for dry in (["--dry-run"], []):
+        assert len(prune(capsys, tmp_path, "--keep", "0", "--named", *dry)["deleted"]) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_the_record_can_be_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = made(tmp_path, 0)
     before = read_run(run)

@@ -101,6 +101,7 @@ def test_whose_it_is_comes_from_git_or_from_nobody(
     "wrong",
     [
         ["--mail", "--json"],
+        ["--kcidb", "-", "--json"],
         ["--mail", "--kcidb", "-"],
         ["--from", "Me <me@example.org>"],
         ["--mail", "--from", "me@example.org"],

@@ -15,6 +15,7 @@ import pytest
 from kcidb_io.schema import V5_3
 
 from panthorlab import cli
+from tests.made_runs import write_bisect
 
 ROOT = Path(__file__).parents[3]
 SUITE = """
@@ -124,3 +125,11 @@ def test_report_writes_kcidb(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     assert cli.main(["report", str(tmp_path), "--kcidb", str(tmp_path / "no" / "k.json")]) == 2
     (tmp_path / "events.jsonl").write_text(_event("run-start", options={"board": "b"}, suites=[]))
     assert cli.main(["report", str(tmp_path), "--kcidb", "-"]) == 2
+
+
+def test_the_report_of_a_bisect_is_what_it_came_to(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Its boots show the fault: that is no verdict on a kernel."""
+    assert cli.main(["report", str(write_bisect(tmp_path / "found"))]) == 0
+    assert capsys.readouterr().out.startswith("it is c\n  its parent: clean\n")
+    assert cli.main(["report", str(write_bisect(tmp_path / "begun", None))]) == 4
+    assert "panthorlab bisect --resume" in capsys.readouterr().err
