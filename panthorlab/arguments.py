@@ -198,9 +198,11 @@ def _add_boots(group: argparse._ArgumentGroup) -> None:
     )
 
 
-def add_output(parser: argparse.ArgumentParser) -> None:
+def add_output(
+    parser: argparse.ArgumentParser, text: str = "directory of the run (default: runs/DATE-TIME-xxxx)"
+) -> None:
     group = parser.add_argument_group("output")
-    group.add_argument("--output", type=Path, metavar="DIR", help="directory of the run (default: runs/DATE-TIME-xxxx)")
+    group.add_argument("--output", type=Path, metavar="DIR", help=text)
     group.add_argument("--json", action="store_true", help="print the result as JSON on stdout")
     group.add_argument("--quiet", "-q", action="store_true", help="no progress on stderr")
 

@@ -27,7 +27,7 @@ def add_bisect(parser: argparse.ArgumentParser) -> None:
         "--resume", type=Path, metavar="DIR", help="go on with a bisect that was stopped; all else is on record"
     )
     _add_kernels(parser)
-    _add_fault(parser)
+    _add_fault(parser, boots_by_default=24, text="boots of an end, after which a fault that did not show is not there")
     parser.add_argument(
         "--jobs",
         type=jobs,
@@ -50,9 +50,9 @@ def add_step(parser: argparse.ArgumentParser) -> None:
         help="work tree that git has checked out (default: this directory)",
     )
     _add_kernels(parser)
-    _add_fault(parser)
+    _add_fault(parser, boots_by_default=1, text="boots of the commit, which is bad if one of them shows the fault")
     parser.set_defaults(jobs=1, time_limit=None)
-    add_output(parser)
+    add_output(parser, "where the directories DATE-TIME-xxxx of the commits go (default: runs)")
 
 
 def _add_kernels(parser: argparse.ArgumentParser) -> None:
@@ -66,7 +66,7 @@ def _add_kernels(parser: argparse.ArgumentParser) -> None:
     parser.set_defaults(deep=False, coverage=False, recording=None, known=[], overlay=None)
 
 
-def _add_fault(parser: argparse.ArgumentParser) -> None:
+def _add_fault(parser: argparse.ArgumentParser, *, boots_by_default: int, text: str) -> None:
     group = parser.add_argument_group("the fault")
     group.add_argument("--suite", action="append", default=[], metavar="NAME", help="what shows it; may be repeated")
     group.add_argument(
@@ -83,11 +83,7 @@ def _add_fault(parser: argparse.ArgumentParser) -> None:
         help="iterations of each claim workload in a boot (default: the suite's)",
     )
     group.add_argument(
-        "--boots",
-        type=boots,
-        default=24,
-        metavar="N",
-        help="boots of an end, after which a fault that did not show is not there (default: %(default)s)",
+        "--boots", type=boots, default=boots_by_default, metavar="N", help=f"{text} (default: %(default)s)"
     )
     group.add_argument(
         "--seed", type=seed, default=1, metavar="N", help="of the first boot of each commit (default: %(default)s)"

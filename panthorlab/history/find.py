@@ -11,10 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from panthorlab.errors import UsageError
+from panthorlab.run.record.log import LARGEST
 
 LOG: Final = "events.jsonl"
-LARGEST: Final = 1 << 30
-"""Bytes of a log; 10,000 iterations have 10 MB."""
 _DEEPEST: Final = 4
 _OF_A_RUN: Final = frozenset({"boots", "patches", "coverage"})
 """Its own directories: no runs are in them."""

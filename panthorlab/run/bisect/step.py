@@ -26,7 +26,7 @@ from panthorlab.run.bisect.gitlog import parse
 from panthorlab.run.bisect.symptoms import Answer, WantedFault, answer, observe
 from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.record import BisectBoot, BootStart, Event
-from panthorlab.run.record.log import new_run_dir, read_events
+from panthorlab.run.record.log import RUNS, new_run_dir, read_events, run_name
 from panthorlab.run.single import run_suites
 
 GOOD: Final = 0
@@ -42,7 +42,8 @@ def main(options: argparse.Namespace) -> int:
     if tree is None:
         raise UsageError(f"{options.tree} is no git work tree", hint="`git bisect run` starts it in one")
     progress = ProgressDisplay(quiet=options.quiet)
-    run_dir = new_run_dir(options.output)
+    # git gives every commit the same options
+    run_dir = new_run_dir((options.output or RUNS) / run_name())
     try:
         kernel = _build(tree, options, run_dir, progress)
         own = argparse.Namespace(**{**vars(options), "kernel": kernel.key, "output": run_dir / "boots"})

@@ -16,12 +16,13 @@ import fcntl
 import os
 import secrets
 import shutil
+import stat
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar, Self, TypeVar
+from typing import ClassVar, Final, Self, TypeVar
 
 from panthorlab.errors import LabError, UsageError
 from panthorlab.files import FULL
@@ -32,13 +33,21 @@ from panthorlab.run.record.runs import DamagedEvent, PhaseEvent, RunStart
 from panthorlab.run.record.versions import as_json, events_of
 
 E = TypeVar("E", bound=Event)
+RUNS: Final = Path("runs")
+"""Where runs go that nobody has named."""
+LARGEST: Final = 1 << 30
+"""Bytes of a log; 10,000 iterations have 10 MB."""
+
+
+def run_name() -> str:
+    """Of a run that nobody has named."""
+    return f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
 
 
 def new_run_dir(output: Path | None) -> Path:
     """Create the directory of a new run: `output`, or `./runs/DATE-TIME-xxxx`. Raises UsageError if it holds a run."""
     if output is None:
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        output = Path("runs") / f"{stamp}-{secrets.token_hex(2)}"
+        output = RUNS / run_name()
     log, console = output / "events.jsonl", output / "console.log"  # a single command has no log of events
     try:
         if (log.exists() and b"\n" in log.read_bytes()) or console.exists():  # without a whole event, it never began
@@ -71,6 +80,9 @@ def read_events(run_dir: Path) -> list[Event]:
     panthorlab can read it, and DamagedLogError."""
     path = run_dir / "events.jsonl"
     try:
+        status = path.stat()  # a pipe would be waited for
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LARGEST:
+            raise UsageError(f"{path} is no event log: no file of at most 1 GiB", hint="name a directory below runs/")
         data = path.read_bytes()
     except FileNotFoundError:
         raise UsageError(

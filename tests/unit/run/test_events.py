@@ -82,6 +82,18 @@ def test_missing_run_is_a_usage_error(tmp_path: Path) -> None:
         read_events(tmp_path)
 
 
+def test_what_is_no_file_of_a_run_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    for name in ("pipe", "directory", "huge"):
+        (tmp_path / name).mkdir()
+    os.mkfifo(tmp_path / "pipe/events.jsonl")
+    (tmp_path / "directory/events.jsonl").mkdir()
+    with (tmp_path / "huge/events.jsonl").open("wb") as file:
+        file.truncate(2 << 30)
+    for name in ("pipe", "directory", "huge"):
+        with pytest.raises(UsageError, match="no event log"):
+            read_events(tmp_path / name)
+
+
 def test_run_killed_before_its_first_event_can_be_started_again_in_its_place(tmp_path: Path) -> None:
     (tmp_path / "events.jsonl").write_bytes(b'{"event": "run-st')
     assert new_run_dir(tmp_path) == tmp_path
