@@ -4,13 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from panthorlab.errors import LabError
 from panthorlab.notify.notice import Notice, NoticePart
 from panthorlab.report.text import json_text
+
+Seconds = Annotated[float, Field(ge=0, lt=1e11)]
+"""Of a clock, or that something took: what can be shown as a date."""
 
 
 class _Read(BaseModel):
@@ -56,8 +59,8 @@ class _Night(_Read):
     title: str
     outcome: str
     exit: int
-    started: float
-    seconds: float
+    started: Seconds
+    seconds: Seconds
     judged: int
     lost: int
     directory: str
@@ -72,6 +75,8 @@ def of_night(data: Mapping[str, Any]) -> Notice:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         raise LabError(f"no night: {'.'.join(map(str, first['loc']))}: {first['msg']}") from error
+    except ValueError as error:  # a number that JSON does not have
+        raise LabError(f"no night: {error}") from error
     return Notice(
         kind="night",
         title=f"{night.title or 'night'} {night.name}",

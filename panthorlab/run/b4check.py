@@ -10,6 +10,7 @@ and the verdict of a run of the same patches, if there is one.
 from __future__ import annotations
 
 import argparse
+import errno
 import json
 import os
 import subprocess
@@ -21,7 +22,8 @@ from functools import partial
 from pathlib import Path
 from typing import Final, Literal, TypedDict
 
-from panthorlab.errors import LabError, PanthorlabError, PatchError
+from panthorlab.errors import LabError, PanthorlabError, PatchError, UsageError
+from panthorlab.files import MACHINE
 from panthorlab.kernel.driver import ReadFile
 from panthorlab.kernel.patch.apply import apply_all
 from panthorlab.kernel.patch.basechoice import choose_base
@@ -71,11 +73,17 @@ def main(options: argparse.Namespace) -> int:
     """Check the mail on standard input. Always prints results. 1: one of them is a `fail`; 2, 4: not checked."""
     status = 0
     try:
-        data = bounded(sys.stdin.buffer, "standard input")
-        results = _check(options, data)
+        if options.arguments and not options.validate:
+            raise UsageError("options behind -- are for --validate", hint="give --validate, or leave them out")
+        results = _check(options, _mail())
     except PanthorlabError as error:
         status = error.exit_status
         results = [_result("panthorlab", "fail", f"could not be checked: {error}", details=error.hint or "")]
+    except OSError as error:
+        if error.errno not in MACHINE:
+            raise
+        status = LabError.exit_status
+        results = [_result("panthorlab", "fail", f"could not be checked: {error}", details="see to this machine")]
     if options.lines:
         for one in results:
             if one["status"] != "pass":
@@ -85,6 +93,16 @@ def main(options: argparse.Namespace) -> int:
     else:
         print(json.dumps(results, indent=1))
     return status or int(any(one["status"] == "fail" for one in results))
+
+
+def _mail() -> bytes:
+    """What is on standard input. Raises UsageError if nothing can be."""
+    try:
+        if sys.stdin is None:
+            raise OSError(errno.EBADF, "it is closed")
+        return bounded(sys.stdin.buffer, "standard input")
+    except OSError as error:
+        raise UsageError(f"standard input: {error.strerror}", hint="b4 gives the mail there") from error
 
 
 def _result(tool: str, status: Status, summary: str, *, url: str = "", details: str = "") -> ResultJson:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import shutil
@@ -148,6 +149,22 @@ def test_what_is_no_patch(ask: Ask, mail: str) -> None:
     status, results = ask(mail)
     assert status in (0, 2)
     assert all(result["status"] == "fail" for result in results.values())
+
+
+def test_a_machine_that_fails_is_told_to_b4(
+    ask: Ask, history: SimpleNamespace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    mail = mails(history, "--no-numbered")[0]
+    assert ask(mail, "--", "--suite", "leaks")[0] == 2, "nothing is validated"
+    monkeypatch.setattr("tempfile.mkdtemp", full)
+    status, results = ask(mail, "--base", f"{history.path}@v1")
+    assert (status, results["panthorlab"]["status"]) == (4, "fail")
+    monkeypatch.setattr("sys.stdin", None)
+    assert cli.main(["b4-check"]) == 2
+    assert "closed" in json.loads(capsys.readouterr().out)[0]["summary"]
 
 
 def test_a_tree_that_cannot_be_checked(ask: Ask, history: SimpleNamespace) -> None:

@@ -174,7 +174,10 @@ def test_the_notice_of_a_night(tmp_path: Path) -> None:
     assert parts["notes"] == ("the time was up",)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", "[" * 5000, json.dumps({**NIGHT, "exit": "0"})])
+@pytest.mark.parametrize("content", [
+        "", "[]", "{}", "[" * 5000, json.dumps({**NIGHT, "exit": "0"}), json.dumps({**NIGHT, "seconds": float("nan")}),
+        json.dumps({**NIGHT, "started": 1e300}), json.dumps({**NIGHT, "started": -1e14}),
+    ])  # fmt: skip
 def test_what_is_no_night_is_told(tmp_path: Path, content: str) -> None:
     (tmp_path / "night.json").write_text(content)
     with pytest.raises(LabError, match=r"night"):
