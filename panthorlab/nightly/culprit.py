@@ -15,6 +15,7 @@ from panthorlab.nightly.asked import bisect_options
 from panthorlab.nightly.judge import symptom_of
 from panthorlab.nightly.model import Culprit, KernelNight, NewTrouble, TreeCommit
 from panthorlab.nightly.plan import KernelPlan, NightlyPlan
+from panthorlab.nightly.work import told
 from panthorlab.report.text import plain
 from panthorlab.run.bisect.command import begin, is_bisect, resume
 from panthorlab.run.bisect.search import REVERTED
@@ -110,7 +111,7 @@ def search(
                 options.quiet = quiet
                 begin(options)
     except PanthorlabError as error:
-        why = plain(f"not searched: {error}")
+        why = f"not searched: {told(error)}"
         return Culprit(signature, (), False, why, directory=str(directory), night=night, ended=error.final)
     return read(tree, night, directory)
 

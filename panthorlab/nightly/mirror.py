@@ -43,10 +43,16 @@ def fetch(mirror: Path, url: str, branches: Sequence[str], timeout: float | None
             "--no-recurse-submodules",
             "--",
             url,
-            *(f"+refs/heads/{branch}:refs/heads/{branch}" for branch in there),
+            *(f"+refs/heads/{branch}:{_ref(branch)}" for branch in there),
             timeout=min(timeout or FETCH_SECONDS, FETCH_SECONDS),
         )
-    return {branch: commit_of(mirror, f"refs/heads/{branch}") for branch in there}
+    return {branch: commit_of(mirror, _ref(branch)) for branch in there}
+
+
+def _ref(branch: str) -> str:
+    """What a branch is called here, where one that is gone stays: it must not be in the way of `queue/6.12`, as a file
+    is in that of a directory. No branch that nightly.yaml can name has a `%`."""
+    return f"refs/heads/{branch.replace('/', '%')}"
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from panthorlab.errors import UsageError
+from panthorlab.nightly import culprit
 from panthorlab.nightly.culprit import OUT_OF_TIME
 from panthorlab.nightly.model import Culprit, NewTrouble, NightOutcome, night_of
 from panthorlab.nightly.record import NightLog
@@ -261,6 +262,28 @@ def test_a_branch_that_is_not_there_is_an_error(lab: Lab) -> None:
     lab.file.write_text(lab.file.read_text().replace("[master]", "[master, gone]"))
     assert lab.run() == 4
     assert lab.judged == ["master: The first"]
+
+
+def test_a_branch_may_take_the_name_of_a_directory_of_branches(lab: Lab, repository: Repository) -> None:
+    lab.file.write_text(lab.file.read_text().replace("[master]", "[queue]"))
+    repository.git("branch", "queue")
+    assert lab.run() == 0
+    repository.git("branch", "-D", "queue")
+    repository.git("branch", "queue/6.12")
+    lab.file.write_text(lab.file.read_text().replace("[queue]", "[queue/6.12]"))
+    assert lab.run() == 0
+    assert lab.judged == ["queue: The first", "queue/6.12: The first"]
+
+
+def test_a_bisect_that_cannot_go_on_says_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "events.jsonl").write_text("damaged\n")
+    nothing: Any = None
+    said = culprit.search(
+        nothing, nothing, tree=tmp_path, near="", ends=("a", "b"), signature="oops", night="1", directory=tmp_path,
+        overlay=None, no_jail=False, quiet=True,
+    )  # fmt: skip
+    assert not said.ended
+    assert "(hint: start the run again" in said.reason
 
 
 def test_a_dry_run_touches_nothing(lab: Lab, repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
