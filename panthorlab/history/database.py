@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from panthorlab.errors import LabError, UsageError
-from panthorlab.files import disk_errors, disk_full, exclusive
+from panthorlab.files import FULL, disk_errors, disk_full, exclusive
 from panthorlab.history.facts import ArmOnBoard, Judged, RunFacts, SignatureCount, State, facts_of
 from panthorlab.history.find import LOG, stamp_of
 
@@ -38,11 +38,15 @@ def update(
 ) -> None:
     """Bring the database in `directory` to what `run_dirs` have now. Runs whose directories are gone are forgotten;
     those below other directories stay. Raises LabError, UsageError."""
+    lock = directory / f".{FILE}.lock"
     try:
         directory.mkdir(parents=True, exist_ok=True)
+        lock.open("a").close()
     except OSError as error:
+        if error.errno in FULL:
+            raise disk_full(str(error)) from error
         raise UsageError(f"--output {directory}: {error.strerror}", hint="choose another directory") from error
-    with disk_errors(), exclusive(directory / f".{FILE}.lock", "the history", on_wait):
+    with disk_errors(), exclusive(lock, "the history", on_wait):
         if rebuild:
             _remove(directory)
         try:

@@ -148,7 +148,8 @@ def write(run_dir: Path, events: Sequence[Event], verdict: RunVerdict, *, as_jso
     if trouble:
         what = "reports could not be written: " + "; ".join(f"{name}: {why}" for name, why in trouble.items())
         print(
-            f"panthorlab: {what}\n  hint: when there is room, `panthorlab report {shlex.quote(str(run_dir))}`",
+            f"panthorlab: {what}\n"
+            f"  hint: when there is room, and you may write there, `panthorlab report {shlex.quote(str(run_dir))}`",
             file=sys.stderr,
             flush=True,
         )

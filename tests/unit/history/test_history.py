@@ -302,6 +302,13 @@ def test_a_full_disk_is_told_and_loses_nothing(tmp_path: Path, capsys: pytest.Ca
     assert len(history(capsys, tmp_path / "runs")["runs"]) == 20
 
 
+def test_a_directory_that_cannot_be_written_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_run(tmp_path / "runs/one", ALONE)
+    (tmp_path / "runs/history/.history.sqlite.lock").mkdir(parents=True)
+    assert cli.main(["history", str(tmp_path / "runs")]) == 2
+    assert "choose another directory" in capsys.readouterr().err
+
+
 class _Page(HTMLParser):
     def __init__(self, page: str) -> None:
         super().__init__()
