@@ -48,7 +48,8 @@ def close_match(word: str, known: Sequence[str]) -> str | None:
 def read_yaml(file: Path) -> tuple[dict[str, Any], _Node]:
     """The mapping in `file` and the positions of its parts. Raises ConfigError."""
     try:
-        raw = file.read_bytes()
+        with file.open("rb") as stream:
+            raw = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"cannot be read: {error.strerror}", file=file) from error
     if len(raw) > MAX_BYTES:

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,17 +31,28 @@ def runs_of(patches: Sequence[PatchText], folder: Path) -> list[RunOnRecord]:
     wanted = [diff_content(patch) for patch in patches]
     telling = max((line for text in wanted for line in text.split("\n") if line[:1] in "+-"), key=len, default="")
     found = []
-    for result in sorted(folder.glob("*/result.json"), key=lambda path: path.stat().st_mtime, reverse=True):
+    for result in _results(folder):
         kept = _kept(result.parent, telling.encode("latin-1"))
         if not any(kept[at : at + len(wanted)] == wanted for at in range(len(kept))):
             continue
         try:
             data = json.loads(result.read_bytes())
             verdict, status, reasons = str(data["verdict"]), int(data["exit"]), tuple(map(str, data["reasons"]))
-        except (ValueError, KeyError, TypeError, OSError):
+        except (ValueError, KeyError, TypeError, RecursionError, OSError):
             continue
         found.append(RunOnRecord(result.parent.resolve(), verdict, status, reasons, kept == wanted))
     return found
+
+
+def _results(folder: Path) -> list[Path]:
+    """The results of all runs, newest first. A run may be deleted meanwhile."""
+    found = []
+    for path in folder.glob("*/result.json"):
+        with contextlib.suppress(OSError):
+            status = path.stat()
+            if stat.S_ISREG(status.st_mode):
+                found.append((status.st_mtime, path))
+    return [path for _, path in sorted(found, reverse=True)]
 
 
 def _kept(run: Path, telling: bytes) -> list[str]:

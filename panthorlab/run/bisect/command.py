@@ -8,6 +8,7 @@ import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from panthorlab.errors import LabError, UsageError
 from panthorlab.jsonvalue import JsonObject
@@ -35,6 +36,9 @@ from panthorlab.run.record.versions import VERSION
 from panthorlab.run.suites import find_suites, lasting
 from panthorlab.run.survey import survey
 from panthorlab.text import readable
+
+MOST_OF_A_LOG: Final = 1 << 20
+"""Bytes; each step has two lines."""
 
 
 def main(options: argparse.Namespace) -> int:
@@ -161,10 +165,7 @@ def _ends(options: argparse.Namespace) -> GitLog:
     """Of the options, over those of a log."""
     given = GitLog("", (), ())
     if options.replay:
-        try:
-            given = parse(options.replay.read_text(errors="replace"), str(options.replay))
-        except OSError as error:
-            raise UsageError(f"--replay {options.replay}: {error.strerror}", hint="git bisect log > FILE") from error
+        given = parse(_read_log(options.replay), str(options.replay))
     ends = replace(
         given,
         bad=options.bad or given.bad,
@@ -178,6 +179,17 @@ def _ends(options: argparse.Namespace) -> GitLog:
     if ends.old == ends.new:
         raise UsageError(f"both terms are `{ends.old}`", hint="two different words")
     return ends
+
+
+def _read_log(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            data = stream.read(MOST_OF_A_LOG + 1)
+    except OSError as error:
+        raise UsageError(f"--replay {file}: {error.strerror}", hint="git bisect log > FILE") from error
+    if len(data) > MOST_OF_A_LOG:
+        raise UsageError(f"--replay {file}: too large for a log of git's", hint="git bisect log > FILE")
+    return data.decode(errors="replace")
 
 
 def _kept(fragment: str) -> str:

@@ -214,6 +214,8 @@ def test_unreadable_and_too_large(tmp_path: Path) -> None:
         read_board_file(tmp_path / "none.yaml")
     with pytest.raises(ConfigError, match="larger than"):
         read_board_file(write(tmp_path, "type: emulated\n" + "#" * 300_000))
+    with pytest.raises(ConfigError, match="larger than"):
+        read_board_file(Path("/dev/zero"))
 
 
 def test_deep_nesting_is_an_error_not_a_crash(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -127,8 +128,13 @@ def test_the_verdict_on_record(ask: Ask, history: SimpleNamespace, tmp_path: Pat
     assert f"earlier: fixed, {tmp_path / 'runs/a'}" in told["details"]
     shutil.rmtree(tmp_path / "runs/b")
     assert ask(one, "--runs", tmp_path / "runs")[1]["panthorlab-run"]["summary"] == "fixed"
-    (tmp_path / "runs/a/result.json").write_text("{")
-    assert ask(one, "--runs", tmp_path / "runs")[1]["panthorlab-run"]["summary"] == "not validated yet"
+    for name in ("gone", "pipe"):
+        (tmp_path / "runs" / name).mkdir()
+    (tmp_path / "runs/gone/result.json").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "runs/pipe/result.json")
+    for damaged in ("{", "[" * 100_000):
+        (tmp_path / "runs/a/result.json").write_text(damaged)
+        assert ask(one, "--runs", tmp_path / "runs")[1]["panthorlab-run"]["summary"] == "not validated yet"
 
 
 def test_lines_for_an_author(

@@ -157,6 +157,11 @@ def test_what_goes_on_heeds_its_record_alone(
     assert f"{other[0]} would not be heeded" in capsys.readouterr().err
 
 
+def test_a_log_without_an_end_is_refused(repo: Repo, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["bisect", "--base", str(repo.path), "--replay", "/dev/zero"]) == 2
+    assert "too large" in capsys.readouterr().err
+
+
 def test_another_fault_is_a_skip(repo: Repo, history: History, tmp_path: Path) -> None:
     other = frozenset({repo.ids["30"], repo.ids["33"], repo.ids["36"]})
     end = bisect(tmp_path / "run", hands_of(repo, history, other=other))
