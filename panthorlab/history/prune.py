@@ -43,6 +43,8 @@ RECORD: Final = (
     LOG,
 )
 """Files of a run, of whatever command, the log at the end."""
+_HALF: Final = re.compile(rf"\.(?:{'|'.join(map(re.escape, RECORD))})\.\d+\.tmp")
+"""What `write_whole` leaves of one of these if it is killed."""
 TREES: Final = ("patches", "coverage")
 _OURS: Final = re.compile(r"\d{8}-\d{6}-[0-9a-f]{4}")
 """How a run is called that was not given a name."""
@@ -155,7 +157,7 @@ def delete(run_dir: Path, *, record: bool = True, pretend: bool = False) -> None
                 _delete_tree(directory, name)
             if not record:
                 return
-            for name in RECORD:
+            for name in [*filter(_HALF.fullmatch, os.listdir(directory)), *RECORD]:  # noqa: PTH208 - as below
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(name, dir_fd=directory)
             left = os.listdir(directory)  # noqa: PTH208 - of what is open, not of what is called so now

@@ -17,6 +17,7 @@ from panthorlab.bisect.graph import Graph, members
 from panthorlab.bisect.policy import Search
 from panthorlab.bisect.posterior import BAD, Tally, mean
 from panthorlab.errors import BuildError, LabError, PatchError, UsageError
+from panthorlab.files import write_whole
 from panthorlab.kernel.source.commits import History, Kinship
 from panthorlab.run.bisect.gitlog import LOG, render
 from panthorlab.run.bisect.state import Known, search_of
@@ -266,7 +267,7 @@ class Bisect:
         return commit.name if commit else "the tip without the culprit" if target == REVERTED else target[:12]
 
     def _keep_log(self, known: Known, graph: Graph, search: Search) -> None:
-        (self.run_dir / LOG).write_text(render(known, self.history, graph, search, self.hands.kinship()))
+        write_whole(self.run_dir / LOG, render(known, self.history, graph, search, self.hands.kinship()))
 
     # Verification
 
