@@ -121,17 +121,21 @@ def read_nights(state: Path) -> list[Event]:
     if not path.exists():
         return []
     events: list[Event] = []
+    begun: set[object] = set()
     try:
         for number, fields in enumerate(lines.decode(path.read_bytes().split(b"\n")[:-1]), 1):
-            events.append(_event(path, number, fields, events))
+            event = _event(path, number, fields, events)
+            if isinstance(event, NightStart):
+                begun.add(event.night)
+            elif getattr(event, "night", None) not in begun:
+                raise DamagedError(number, "it is of no night that has begun")
+            events.append(event)
     except DamagedError as damage:
         raise DamagedLogError(path, damage, events) from None
     return events
 
 
 def _event(path: Path, number: int, fields: JsonObject, before: Sequence[Event]) -> Event:
-    newest = max((one.version for one in before if isinstance(one, NightStart)), default=VERSION)
-    version = fields.get("version", newest)
     try:
         event = event_of(fields)
     except ShapeError as error:
@@ -140,6 +144,8 @@ def _event(path: Path, number: int, fields: JsonObject, before: Sequence[Event])
         what = f"its event `{fields['event']}` is not known"
     if event is not None:
         return event
+    newest = max((one.version for one in before if isinstance(one, NightStart)), default=VERSION)
+    version = fields.get("version", newest)
     if isinstance(version, int) and version > VERSION:
         raise UsageError(f"{path}:{number}: {what}; a newer panthorlab has written it", hint="update this one")
     raise DamagedError(number, what)

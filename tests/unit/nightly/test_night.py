@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import fcntl
 import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from panthorlab.errors import UsageError
 from panthorlab.nightly import culprit
 from panthorlab.nightly.culprit import OUT_OF_TIME
 from panthorlab.nightly.model import Culprit, NewTrouble, NightOutcome, night_of
-from panthorlab.nightly.record import NightLog
+from panthorlab.nightly.record import NightLog, NightStart, NightTelling, read_nights
+from panthorlab.run.record.log import DamagedLogError
 
 from .conftest import NEW, KilledError, Lab, Repository, clock, named
 
@@ -284,6 +286,29 @@ def test_a_bisect_that_cannot_go_on_says_what_to_do(tmp_path: Path) -> None:
     )  # fmt: skip
     assert not said.ended
     assert "(hint: start the run again" in said.reason
+
+
+def test_the_record_of_years_is_read_in_no_time(tmp_path: Path) -> None:
+    """It is read before each step."""
+    with NightLog(tmp_path) as log:
+        log.append(NightStart(night="1", title="t", kernels=(), asked="x"))
+        log.append(NightTelling(night="1"))
+    file = tmp_path / NightLog.FILE
+    first, other = (
+        json.dumps({key: value for key, value in json.loads(line).items() if key != "c"})
+        for line in file.read_text().splitlines()
+    )
+    file.write_text("\n".join([first, *[other] * 20_000, ""]))
+    began = time.process_time()
+    assert len(read_nights(tmp_path)) == 20_001
+    assert time.process_time() - began < 3
+
+
+def test_an_event_of_no_night_is_damage(tmp_path: Path) -> None:
+    with NightLog(tmp_path) as log:
+        log.append(NightTelling(night="1"))
+    with pytest.raises(DamagedLogError, match=r"nights\.jsonl:1: .*no night that has begun"):
+        read_nights(tmp_path)
 
 
 def test_a_dry_run_touches_nothing(lab: Lab, repository: Repository, capsys: pytest.CaptureFixture[str]) -> None:
