@@ -18,7 +18,7 @@ from panthorlab.errors import PanthorlabError
 from panthorlab.notify import mail, webhook
 from panthorlab.notify.config import MailRoute, NotifySection, SecretSource, Webhook
 from panthorlab.notify.notice import Notice, payload
-from panthorlab.notify.secret import reveal
+from panthorlab.notify.secret import certificates, reveal
 from panthorlab.report.text import json_text, plain
 
 _GRACE: Final = 1.0
@@ -133,8 +133,14 @@ class _Going:
 
 
 def missing(section: NotifySection) -> list[str]:
-    """Secrets that are not to be had here, in words: better known before a night than after it."""
+    """Secrets and certificates that are not to be had here, in words: better known before a night than after it."""
     found = []
+    told: list[Webhook | MailRoute] = [*section.webhooks, *([section.mail] if section.mail else [])]
+    for own in told:
+        try:
+            certificates(own.ca_file)
+        except PanthorlabError as error:
+            found.append(str(error))
     for what, source in _secrets(section):
         try:
             reveal(source, what)

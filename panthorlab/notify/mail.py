@@ -15,7 +15,7 @@ from panthorlab.board.power.secrets import redact
 from panthorlab.errors import LabError
 from panthorlab.notify.config import MailRoute
 from panthorlab.notify.notice import Notice, subject, text
-from panthorlab.notify.secret import reveal
+from panthorlab.notify.secret import certificates, reveal
 from panthorlab.report.text import fit, plain
 
 _PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
@@ -76,7 +76,7 @@ def _try(mail: MailRoute, made: EmailMessage, password: str, deadline: float) ->
 
 def _connected(mail: MailRoute, timeout: float) -> smtplib.SMTP:
     port = mail.port or _PORTS[mail.security]
-    context = ssl.create_default_context(cafile=mail.ca_file)
+    context = ssl.create_default_context(cafile=certificates(mail.ca_file))
     if mail.security == "tls":
         return smtplib.SMTP_SSL(mail.host, port, timeout=timeout, context=context)
     server = smtplib.SMTP(mail.host, port, timeout=timeout)

@@ -29,6 +29,13 @@ def reveal(source: SecretSource, what: str) -> str:
     return value
 
 
+def certificates(file: str | None) -> str | None:
+    """`ca_file`, if it can be read. Raises LabError: it looks like a server that cannot be reached, and is not."""
+    if file is not None and not os.access(file, os.R_OK):
+        raise LabError(f"`ca_file` {file} cannot be read", hint="name a file of certificates in PEM format")
+    return file
+
+
 def _content(path: Path, what: str) -> str:
     """The file's one line. A pipe is not waited for."""
     try:

@@ -23,7 +23,7 @@ from panthorlab.board.power.secrets import redact
 from panthorlab.board.power.web import MAX_ANSWER, PASSING, quoted, reason_of
 from panthorlab.errors import LabError
 from panthorlab.notify.config import Webhook, secret_may_go_to
-from panthorlab.notify.secret import reveal
+from panthorlab.notify.secret import certificates, reveal
 
 _CONNECT: Final = 10.0  # seconds
 PAUSES: Final = (1.0, 2.0, 4.0)  # seconds between tries; the last one from then on
@@ -43,7 +43,7 @@ def post(hook: Webhook, body: bytes, notice_id: str, deadline: float) -> None:
             raise LabError("a token needs an https:// URL: on the way everybody could read it")
     with requests.Session() as session:
         session.trust_env = False  # neither proxies nor ~/.netrc are meant for this
-        session.verify = hook.ca_file or os.environ.get("REQUESTS_CA_BUNDLE") or True
+        session.verify = certificates(hook.ca_file) or os.environ.get("REQUESTS_CA_BUNDLE") or True
         for number in range(1, hook.tries + 1):
             try:
                 _try(session, url, body, _headers(hook, body, notice_id), deadline)

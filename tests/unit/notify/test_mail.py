@@ -224,6 +224,12 @@ def test_a_recipient_that_is_refused_is_told(box: Box, port: int) -> None:
     assert "refused" in only.message
 
 
+def test_certificates_that_are_not_there_are_no_server_that_cannot_be_reached(port: int) -> None:
+    done = mailed(port, security="starttls", ca_file="/nowhere/ca.pem")
+    assert done.message.startswith("`ca_file` /nowhere/ca.pem cannot be read")
+    assert done.seconds < 4, "no other try helps"
+
+
 @pytest.mark.parametrize(
     ("first", "drop"),
     [

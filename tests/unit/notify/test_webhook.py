@@ -200,6 +200,12 @@ def test_tls_is_verified(tls: ssl.SSLContext, certificate: Path) -> None:
     server.close()
 
 
+def test_certificates_that_are_not_there_are_known_before() -> None:
+    own = section(webhooks=[{"url": "https://127.0.0.1:9/", "ca_file": "/nowhere/ca.pem"}])
+    assert missing(own) == ["`ca_file` /nowhere/ca.pem cannot be read"]
+    assert only(deliver(BAD, own)).message.startswith(missing(own)[0])
+
+
 def test_what_is_missing_is_known_before(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "open").write_text("secret")
     (tmp_path / "open").chmod(0o644)
