@@ -109,6 +109,7 @@ class NightLog(EventLog):
 
     FILE: ClassVar[str] = "nights.jsonl"
     BUSY: ClassVar[str] = "another nightly is at work on this state"
+    AGAIN: ClassVar[str] = "the same command goes on"
     BUSY_HINT: ClassVar[str] = (
         "wait until it has ended, and give the timer more time between nights, or the night a shorter `budget`"
     )

@@ -147,7 +147,7 @@ def resume_main(options: argparse.Namespace) -> int:
     """`panthorlab resume RUN`: go on where a run stopped; a finished one is only reported again."""
     run_dir = options.run.resolve()
     if not is_validation(read_run(run_dir)):
-        hint = "start it again; an exploration goes on by its own command with the same --output"
+        hint = "start it again; `bisect --resume` goes on with a bisect, the same `explore` with its --output"
         raise UsageError(f"{run_dir} is no validation: what one kernel or command ran is not resumed", hint=hint)
     with EventLog(run_dir) as log:
         events = read_run(run_dir)

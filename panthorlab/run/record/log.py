@@ -135,11 +135,12 @@ def is_validation(events: Sequence[Event]) -> bool:
 
 
 class EventLog:
-    """Writer of one run's events; holds the run's lock for as long as it is open. `FILE`, `BUSY`, `BUSY_HINT`: for logs
-    of something else than a run."""
+    """Writer of one run's events; holds the run's lock for as long as it is open. `FILE`, `BUSY`, `BUSY_HINT`, `AGAIN`
+    (what goes on): for logs of something else than a run."""
 
     FILE: ClassVar[str] = "events.jsonl"
     BUSY: ClassVar[str] = "another panthorlab is working on this run"
+    AGAIN: ClassVar[str] = "`panthorlab resume` this run (a bisect: `panthorlab bisect --resume`)"
     BUSY_HINT: ClassVar[str] = "wait until it has ended, or stop it; `panthorlab report` shows how far it is"
 
     def __init__(self, run_dir: Path) -> None:
@@ -178,7 +179,7 @@ class EventLog:
         except OSError as error:
             what = "the disk is full: " if error.errno in FULL else ""
             raise LabError(
-                f"{what}{self.path}: {error.strerror}", hint="free some space, then `panthorlab resume` this run"
+                f"{what}{self.path}: {error.strerror}", hint=f"free some space, then {self.AGAIN}"
             ) from error
         self._link = lines.link(data[:-1])
         return event

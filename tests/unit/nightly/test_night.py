@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from panthorlab.errors import UsageError
+from panthorlab.errors import LabError, UsageError
 from panthorlab.nightly import culprit
 from panthorlab.nightly.culprit import OUT_OF_TIME
 from panthorlab.nightly.model import Culprit, NewTrouble, NightOutcome, night_of
@@ -302,6 +302,15 @@ def test_the_record_of_years_is_read_in_no_time(tmp_path: Path) -> None:
     began = time.process_time()
     assert len(read_nights(tmp_path)) == 20_001
     assert time.process_time() - began < 3
+
+
+def test_a_full_disk_says_how_the_night_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with NightLog(tmp_path) as log, monkeypatch.context() as patch:
+        patch.setattr("os.write", lambda *_: 0)
+        with pytest.raises(LabError, match="the disk is full") as full:
+            log.append(NightTelling(night="1"))
+    assert full.value.hint == "free some space, then the same command goes on"
+    assert (tmp_path / NightLog.FILE).read_bytes() == b""
 
 
 def test_an_event_of_no_night_is_damage(tmp_path: Path) -> None:
