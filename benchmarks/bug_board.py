@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from benchmarks.bug_faults import Fault, judge, new
 from benchmarks.bug_records import CLEAN, First, Outcome, Record, Records, Result, State, faults_of_clean, state_of
-from benchmarks.bug_rows import Bug, Control
+from benchmarks.bug_rows import Row
 from benchmarks.bug_runs import Events, Ran, digest, run
 from panthorlab.files import read_object
 from panthorlab.kernel import store
@@ -50,7 +50,7 @@ class Settings:
 class Built:
     """A row's kernel, and the one without the bug. `seconds`: what building took."""
 
-    row: Bug | Control
+    row: Row
     kernel: Kernel
     clean: Kernel
     base: str
@@ -75,7 +75,7 @@ class Board:
 
     # -- kernels
 
-    def plan(self, row: Bug | Control, *, deep: bool) -> tuple[SidePlan, SidePlan]:
+    def plan(self, row: Row, *, deep: bool) -> tuple[SidePlan, SidePlan]:
         """A row's kernel, and the one without the bug; nothing is built. `deep`: if it needs fragments, that kernel of
         `validate --deep` which has them. Raises PanthorlabError: the patch does not fit."""
         fragments = (*DEFAULT_FRAGMENTS, *(needed(row.needs, self.settings.debug) if deep else ()))
@@ -87,7 +87,7 @@ class Board:
         self.kernels[f"{clean.base.title} with {extra}" if extra else clean.base.title] = clean.key
         return prepare_kernel(base, [str(row.patch)], fragments=fragments), clean
 
-    def build(self, row: Bug | Control) -> Built:
+    def build(self, row: Row) -> Built:
         """Raises PanthorlabError: the patch does not fit, or does not build."""
         plan, without = self.plan(row, deep=self.settings.deep)
         clean = build_side(without, log=self._build_log)
@@ -102,7 +102,7 @@ class Board:
 
     # -- runs
 
-    def known(self, row: Bug | Control, every: Mapping[str, str], keys: Mapping[str, Collection[str]]) -> State:
+    def known(self, row: Row, every: Mapping[str, str], keys: Mapping[str, Collection[str]]) -> State:
         """What is on record of a row; nothing is built or run. If it is not shown by the suites of these settings, then
         what all of `every` (name → digest), or one that shows it, have said on the kernel that the row needs. Also of
         kernels with other workload programs: `keys` of a kernel without them (`core_keys`). Raises as `plan`."""
@@ -114,9 +114,7 @@ class Board:
         deep = self._state(row, keys.get(plan.core_key, ()), keys.get(clean.core_key, ()), every)
         return deep if deep.result in (Result.SHOWN, Result.NOT_SHOWN) else state
 
-    def _state(
-        self, row: Bug | Control, kernels: Collection[str], cleans: Collection[str], suites: Mapping[str, str]
-    ) -> State:
+    def _state(self, row: Row, kernels: Collection[str], cleans: Collection[str], suites: Mapping[str, str]) -> State:
         return state_of(row.id, kernels, cleans, suites, self.settings.arguments, self.records.all, row.shown_by)
 
     def _state_of(self, built: Built) -> State:

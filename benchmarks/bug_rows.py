@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The rows of the scoreboard: `bugs/bugs.toml`, checked, and the reverse patches beside it."""
+"""The rows of the scoreboard: `bugs/bugs.toml`, checked, and the reverse patches beside it; and bugs that were made up
+(`mutants/mutants.toml`)."""
 
 from __future__ import annotations
 
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Final, Self
+from typing import Annotated, Final, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -13,6 +15,8 @@ from panthorlab.errors import UsageError
 
 FOLDER: Final = Path(__file__).resolve().parent / "bugs"
 TABLE: Final = FOLDER / "bugs.toml"
+MADE_UP: Final = FOLDER.with_name("mutants")
+MUTANTS: Final = MADE_UP / "mutants.toml"
 DRIVER: Final = "drivers/gpu/drm/panthor"
 
 Id = Annotated[str, Field(pattern=r"^\d\d-[a-z0-9]+(-[a-z0-9]+)*$")]
@@ -65,6 +69,46 @@ class Bug(_Row):
         return "is there" if self.patch.is_file() else "is missing"
 
 
+class Mutant(_Row):
+    """A bug that the driver never had. The fields are explained at the top of `mutants/mutants.toml`."""
+
+    seen: Literal["before", "after", "no", "not run"] = "not run"
+    by: str | None = None
+    unshown: Sentence | None = None
+
+    @property
+    def patch(self) -> Path:
+        return MADE_UP / f"{self.id}.patch"
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if not self.files or not self.patch.is_file():
+            raise ValueError(f"{self.id}: it has no files, or no {self.patch.name}")
+        if (self.by is not None) != (self.seen in ("before", "after")):
+            raise ValueError(f"{self.id}: `by` says who has seen it, if somebody has")
+        return self
+
+
+Row = Bug | Control | Mutant
+
+
+class Mutants(BaseModel):
+    """Everything that is in the table of bugs that were made up."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    mutant: tuple[Mutant, ...]
+
+    @model_validator(mode="after")
+    def _unique(self) -> Self:
+        _check_unique(self.mutant)
+        return self
+
+    @property
+    def rows(self) -> list[Row]:
+        return [*self.mutant]
+
+
 class Table(BaseModel):
     """Everything that is in the table. `note`: a paragraph for the page."""
 
@@ -76,15 +120,11 @@ class Table(BaseModel):
 
     @model_validator(mode="after")
     def _unique(self) -> Self:
-        seen: set[str] = set()
-        for row in self.rows:
-            if row.id in seen or row.id[:2] in seen:
-                raise ValueError(f"{row.id}: another row has this id or number")
-            seen |= {row.id, row.id[:2]}
+        _check_unique(self.rows)
         return self
 
     @property
-    def rows(self) -> list[Bug | Control]:
+    def rows(self) -> list[Row]:
         return [*self.control, *self.bug]
 
     @property
@@ -93,21 +133,41 @@ class Table(BaseModel):
         return [bug for bug in self.bug if bug.unshown is None]
 
 
+AnyTable = TypeVar("AnyTable", Table, Mutants)
+
+
+def _check_unique(rows: Sequence[Row]) -> None:
+    seen: set[str] = set()
+    for row in rows:
+        if row.id[:2] in seen:
+            raise ValueError(f"{row.id}: another row has this id or number")
+        seen.add(row.id[:2])
+
+
 def load(path: Path = TABLE) -> Table:
     """Raises UsageError for a table that is wrong."""
+    return _load(Table, path)
+
+
+def load_mutants(path: Path = MUTANTS) -> Mutants:
+    """Raises UsageError for a table that is wrong."""
+    return _load(Mutants, path)
+
+
+def _load(kind: type[AnyTable], path: Path) -> AnyTable:
     try:
-        return Table.model_validate(tomllib.loads(path.read_text()))
+        return kind.model_validate(tomllib.loads(path.read_text()))
     except (OSError, tomllib.TOMLDecodeError, ValidationError) as error:
         raise UsageError(f"{path}: {error}", hint="the top of the table explains its fields") from None
 
 
-def choose(table: Table, names: list[str]) -> list[Bug | Control]:
+def choose(table: Table | Mutants, names: list[str]) -> list[Row]:
     """The rows that `names` mean: an id, its number, or its beginning; without names those that can be shown, after the
     controls. Raises UsageError for a name that means none."""
     rows = table.rows
     if not names:
         return [row for row in rows if isinstance(row, Control) or row.unshown is None]
-    chosen: dict[str, Bug | Control] = {}
+    chosen: dict[str, Row] = {}
     for name in names:
         found = [row for row in rows if row.id.startswith(name)]
         if not found:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from benchmarks.bug_published import Published, Row, changed
 from benchmarks.bug_records import Result, State
 from benchmarks.bug_rows import Bug, Control, Table
+from benchmarks.bug_rows import Row as AnyRow
 
 DEADLINE = 60.0
 """Seconds within which a bug is to be shown."""
@@ -171,7 +172,7 @@ def _unshown(table: Table) -> list[str]:
     ]
 
 
-def summary(rows: Iterable[Bug | Control], states: Mapping[str, State]) -> str:
+def summary(rows: Iterable[AnyRow], states: Mapping[str, State]) -> str:
     """One line for the console."""
-    done = [states[row.id] for row in rows if row.id in states and isinstance(row, Bug)]
+    done = [states[row.id] for row in rows if row.id in states and not isinstance(row, Control)]
     return ", ".join(f"{sum(state.result is result for state in done)} {result}" for result in Result)

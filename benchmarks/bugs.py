@@ -32,7 +32,7 @@ sys.path[0] = str(ROOT)
 from benchmarks import bug_published  # noqa: E402
 from benchmarks.bug_board import Board, Settings, core_keys  # noqa: E402
 from benchmarks.bug_records import Records, Result, State, faults_of_clean  # noqa: E402
-from benchmarks.bug_rows import Bug, Control, Table, choose, load  # noqa: E402
+from benchmarks.bug_rows import Control, Row, Table, choose, load, load_mutants  # noqa: E402
 from benchmarks.bug_runs import digest  # noqa: E402
 from benchmarks.bug_scores import Scores, markdown, summary  # noqa: E402
 from panthorlab.errors import PanthorlabError  # noqa: E402
@@ -50,6 +50,7 @@ RESULTS = ROOT / "runs/bugs/results.jsonl"
 def parse(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     add = parser.add_argument
+    add("--made-up", action="store_true", help="the bugs of benchmarks/mutants, which the driver never had; no --table")
     add("--list", action="store_true", help="only list the rows")
     add("--only", action="append", default=[], metavar="ROW",
         help="only this row: its id, or how it begins (`05`); may be repeated")  # fmt: skip
@@ -77,8 +78,11 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         parser.error("--jobs is at least 1, --clean 0, --time-limit is between 10 and 86400 seconds")
     if options.debug and not options.deep:
         parser.error("--debug says which kernel --deep builds: add that")
+    if options.made_up and options.table:
+        parser.error("--table is of real bugs alone")
     options.arguments = tuple(argv[cut + 1 :])
-    options.results = [file.resolve() for file in options.results or [RESULTS]]
+    results = RESULTS.with_name("mutants.jsonl") if options.made_up else RESULTS
+    options.results = [file.resolve() for file in options.results or [results]]
     return options
 
 
@@ -91,11 +95,12 @@ def chosen_suites(names: Sequence[str], *, deep: bool) -> Mapping[str, Path]:
     return {name: file for name, file in suites.items() if any(need.suite == name for need in needs)}
 
 
-def listing(rows: Sequence[Bug | Control]) -> str:
-    return "\n".join(
-        f"{row.id:32} " + (f"cannot be shown: {row.unshown}" if isinstance(row, Bug) and row.unshown else row.does)
-        for row in rows
-    )
+def listing(rows: Sequence[Row]) -> str:
+    return "\n".join(f"{row.id:32} {_in_short(row)}" for row in rows)
+
+
+def _in_short(row: Row) -> str:
+    return row.does if isinstance(row, Control) or not row.unshown else f"cannot be shown: {row.unshown}"
 
 
 def machine() -> str:
@@ -114,7 +119,7 @@ def version() -> str:
     return told.stdout.strip() or "unknown"
 
 
-def known(board: Board, rows: Sequence[Bug | Control]) -> dict[str, State]:
+def known(board: Board, rows: Sequence[Row]) -> dict[str, State]:
     """What is on record of each row, from whatever kernel it needs."""
     every = {name: digest(file) for name, file in chosen_suites((), deep=True).items()}
     keys, states = core_keys(), dict[str, State]()
@@ -126,7 +131,7 @@ def known(board: Board, rows: Sequence[Bug | Control]) -> dict[str, State]:
     return states
 
 
-def play(board: Board, rows: Sequence[Bug | Control], *, jobs: int) -> dict[str, State]:
+def play(board: Board, rows: Sequence[Row], *, jobs: int) -> dict[str, State]:
     """What is known of each row in the end. Kernels are built one after the other, while others run."""
     states: dict[str, State] = {}
     with ThreadPoolExecutor(jobs) as pool:
@@ -162,10 +167,10 @@ def publish(page: Path, table: Table, board: Board, states: Mapping[str, State])
 
 def main() -> int:
     options = parse(sys.argv[1:])
-    table = load()
-    rows = choose(table, options.only)
+    table, mutants = load(), load_mutants() if options.made_up else None
+    rows = choose(mutants or table, options.only)
     if options.list:
-        print(listing(rows if options.only else table.rows))
+        print(listing(rows if options.only else (mutants or table).rows))
         return 0
     options.results[0].parent.mkdir(parents=True, exist_ok=True)
     board = Board(

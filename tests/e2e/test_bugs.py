@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.bug_rows import choose, load
+from benchmarks.bug_rows import choose, load, load_mutants
 from panthorlab.kernel.job import prepare_kernel
 from panthorlab.kernel.patch.report import Fit
 
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.e2e
 
 
 def test_every_patch_fits_the_default_base_line_for_line() -> None:
-    rows = [row for row in load().rows if row.files and row.base is None]
+    rows = [row for row in (*load().rows, *load_mutants().rows) if row.files and row.base is None]
     reports = {row.id: prepare_kernel(None, [str(row.patch)]).reports for row in rows}
     assert {name: [report.fit for report in made] for name, made in reports.items()} == {
         row.id: [Fit.APPLIES] for row in rows

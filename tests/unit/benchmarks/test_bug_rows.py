@@ -7,13 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.bug_rows import DRIVER, FOLDER, TABLE, Bug, Control, choose, load
+from benchmarks.bug_rows import DRIVER, FOLDER, MADE_UP, TABLE, Bug, Control, Mutant, Row, choose, load, load_mutants
 from panthorlab.errors import UsageError
 from panthorlab.kernel.patch.filepatch import parse_diff
 from panthorlab.kernel.patch.read import read
 
 TABLE_OF_ALL = load()
 PATCHED = [row for row in TABLE_OF_ALL.rows if row.files]
+MUTANTS = load_mutants().rows
 
 
 def test_there_are_as_many_rows_as_were_asked_for_and_every_patch_is_of_one() -> None:
@@ -21,12 +22,18 @@ def test_there_are_as_many_rows_as_were_asked_for_and_every_patch_is_of_one() ->
     assert {path.stem for path in FOLDER.glob("*.patch")} == {row.id for row in PATCHED}
 
 
-@pytest.mark.parametrize("row", PATCHED, ids=lambda row: row.id)
-def test_a_patch_changes_the_files_of_its_row_and_no_other(row: Bug | Control) -> None:
+def test_every_patch_that_was_made_up_is_of_one_row() -> None:
+    assert {path.stem for path in MADE_UP.glob("*.patch")} == {row.id for row in MUTANTS}
+
+
+@pytest.mark.parametrize("row", [*PATCHED, *MUTANTS], ids=lambda row: row.patch.parent.name + "/" + row.id)
+def test_a_patch_changes_the_files_of_its_row_and_no_other(row: Row) -> None:
     patches = read(row.patch.read_bytes(), row.patch.name).patches
     assert len(patches) == 1
     changed = {file.new for file in parse_diff(patches[0])}
     assert changed == {f"b/{DRIVER}/{name}" for name in row.files}
+    if isinstance(row, Mutant):
+        assert [len(file.hunks) for file in parse_diff(patches[0])] == [1]
     if isinstance(row, Bug):
         assert patches[0].title.startswith("Revert "), "its subject says whose bug it is"
         assert any(part.strip().split()[0] in patches[0].title for part in row.title.split(";"))
