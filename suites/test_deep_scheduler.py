@@ -14,6 +14,17 @@ def test_jobs_that_end_in_time_are_not_timed_out(session: Session) -> None:
     session.check("gpu-sched", "--mode", "long", timeout=60)
 
 
+def test_work_that_stands_still_is_given_up(session: Session) -> None:
+    """Sooner than the job as a whole would be."""
+    with session.findings_expected({"job-timeout"}) as found:
+        with session.misbehaving("work-late,endpoint=compute,ms=4000"):
+            before = session.struck("work-late")
+            session.job("no-progress", timeout=60)
+            assert session.struck("work-late") > before, "no work was started"
+        session.job("store")
+    assert found(), "the driver says nothing of it"
+
+
 def test_groups_come_and_go_by_guessed_handles(session: Session) -> None:
     """Shows a use after free on a kernel with KASAN; a reference too few also on others."""
     session.check("gpu-sched", "--mode", "handles", timeout=60)

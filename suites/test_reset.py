@@ -35,6 +35,17 @@ def test_unrecoverable_error_of_a_stream(session: Session) -> None:
             assert session.struck("boot-late") > boots, "the GPU was not reset"
 
 
+def test_group_that_is_well_goes_on_after_a_reset(session: Session) -> None:
+    """By itself: nobody submits anything that would remind the driver of it."""
+    with awake(session), session.findings_expected({"cs-fatal", *CONSEQUENCES}):
+        session.job("store")  # it is awake
+        with session.misbehaving("cs-fatal,exception=0x41,slot=1", "boot-late,ms=1,times=0"):
+            broken, boots = session.struck("cs-fatal"), session.struck("boot-late")
+            session.job("reset-goes-well", timeout=40)
+            assert session.struck("cs-fatal") > broken, "no stream broke off"
+            assert session.struck("boot-late") > boots, "the GPU was not reset"
+
+
 def test_jobs_end_with_a_reset_that_fails(session: Session) -> None:
     """The firmware does not boot again, and the driver gives the GPU up: what ran before in another group must end,
     or who waits for it waits for ever. The GPU works again with a driver that knows nothing of all that; 6.12 uses

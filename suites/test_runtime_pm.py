@@ -11,8 +11,23 @@ from panthorlab.run.trouble import CONSEQUENCES
 pytestmark = pytest.mark.driver("vm", "groups", "power")
 
 
+SOON_US = 90_000
+"""What falling asleep takes at most of a GPU that answers at once: the driver waits 50 ms for more work, and for each
+answer that it overlooks 100 ms or more."""
+
+
 def test_job_after_each_suspend(session: Session) -> None:
-    session.job("suspend-loop", "--count", "10", timeout=60)
+    """In exact time, where no host is busy: without waiting for anything until a time-out is over."""
+    info = session.job("suspend-loop", "--count", "10", timeout=60).info
+    times = {name: int(value) for name, value in info.items() if name.endswith("_us")}
+    assert len(times) == 20, "not every time was told"
+    if session.board.facts().get("time") == "exact":
+        late = {name: us for name, us in times.items() if us > SOON_US}
+        assert not late, f"the GPU is slow to wake up or to fall asleep: {late}"
+
+
+def test_latest_flush_is_read_whether_the_gpu_sleeps_or_not(session: Session) -> None:
+    session.job("flush-id", timeout=30)
 
 
 def test_blocked_stream_survives_suspend(session: Session) -> None:

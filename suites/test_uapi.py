@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The driver refuses what it must, grants what it may, and loses no memory over it.
+"""The driver refuses what it must, grants what it may, answers what is so, and loses no memory over it.
 
 Each check is a call that works but for one field; that it works without is proved before and after (docs/guest.md).
 """
@@ -38,6 +38,10 @@ def test_refused_calls_lose_no_memory(session: Session) -> None:
 
 def test_only_what_is_there_can_be_mapped(session: Session) -> None:
     session.check("gpu-uapi", "--mode", "mappings")
+
+
+def test_calls_that_work_answer_what_is_so(session: Session) -> None:
+    session.check("gpu-uapi", "--mode", "answers")
 
 
 def test_jobs_still_work(session: Session) -> None:

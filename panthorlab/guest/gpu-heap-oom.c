@@ -8,23 +8,45 @@
 #include <stdio.h>
 
 #include "gpu-heap.h"
+#include "ktap.h"
 
 #define POOL_HEAPS	128u	/* that a VM may have */
+#define SUSPEND_MS	5000
 
-/* Run the pass; its exception handler must have been called @calls times. */
-static int handled(struct heap_scene *scene, unsigned int tilings, uint32_t calls)
+/* Run the pass in group @g; its exception handler must have been called @calls times. */
+static int handled_in(struct heap_scene *scene, unsigned int g, unsigned int tilings, uint32_t calls)
 {
-	struct pass pass = heap_pass(scene, 0, tilings);
+	struct pass pass = heap_pass(scene, g, tilings);
 	uint32_t is;
 	int ret;
 
 	pass.handler = true;
-	ret = heap_run(scene, 0, &pass);
-	is = heap_handler_calls(scene, 0);
+	ret = heap_run(scene, g, &pass);
+	is = heap_handler_calls(scene, g);
 	if (!ret && is != calls)
 		ret = fail(0, "%u tiler jobs: the exception handler ran %u times, not %u", tilings,
 			   is, calls);
 	return ret;
+}
+
+static int handled(struct heap_scene *scene, unsigned int tilings, uint32_t calls)
+{
+	return handled_in(scene, 0, tilings, calls);
+}
+
+/*
+ * A new heap has the context of the one before it, which was used, and which no group has bound any more: of its
+ * chunks nothing must be left there.
+ */
+static int after_another(struct heap_scene *scene, unsigned int count)
+{
+	int ret = gpu_group_destroy(&scene->gpu, scene->group[0]) ?: gpu_wait_suspended(&scene->gpu, SUSPEND_MS) ?:
+		  gpu_heap_destroy(&scene->gpu, scene->heap[0].handle) ?: heap_add_group(scene) ?:
+		  heap_add_heap(scene, 1, count, 65535);
+
+	if (!ret && scene->heap[1].context_va != scene->heap[0].context_va)
+		out("# the new heap has a context of its own: nothing was tried\n");
+	return ret ?: handled_in(scene, 1, count, 0);
 }
 
 void heap_grow(struct heap_checks *checks, unsigned int count)
@@ -37,6 +59,11 @@ void heap_grow(struct heap_checks *checks, unsigned int count)
 	heap_check(checks, ret ?: handled(&scene, count, 0), "the same again, with free chunks");
 	heap_check(checks, ret ?: handled(&scene, count + 1, 1), "one more: the handler runs");
 	heap_check(checks, ret ?: handled(&scene, count, 0), "and the heap is whole afterwards");
+	heap_check(checks, ret ?: after_another(&scene, count), "a new heap in its place is as good");
+	heap_scene_close(&scene);
+
+	ret = heap_scene_create(&scene, 1, count, count);
+	heap_check(checks, ret ?: handled(&scene, count, 0), "all chunks that a heap begins with are used");
 	heap_scene_close(&scene);
 }
 

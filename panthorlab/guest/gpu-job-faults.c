@@ -147,6 +147,9 @@ static int fault_run(const struct fault *fault)
 	if ((status != fault->status && !(fault->outruns && status == 1)) || !(state & fault->state))
 		return fail(0, "fence status %d, group state 0x%x; expected %d and bit 0x%x",
 				status, state, fault->status, fault->state);
+	/* The group has one queue, and every state but a time-out is that of a queue. */
+	if (fatal_queues != (state & DRM_PANTHOR_GROUP_STATE_FATAL_FAULT ? 1 : 0))
+		return fail(0, "fatal queues 0x%x", fatal_queues);
 	return 0;
 }
 
@@ -247,17 +250,23 @@ int job_spin(const struct options *options)
 	return fault_job(&fault);
 }
 
-enum { LASTING = 0, BROKEN = 1 };	/* places in the scene */
+enum { LASTING = 0, BROKEN = 1, GATE = 8 };	/* places in the scene */
+enum { REG_GATE = 0, REG_OPEN = 2 };
 
-/* Submit a job that never ends, and wait until it has begun. */
-static int run_for_ever(struct scene *scene)
+/* Submit a job that ends when the gate is opened, and wait until it has begun. */
+static int run_until_told(struct scene *scene)
 {
 	const int64_t deadline = now_us() + GPU_TIMEOUT_MS * 1000LL;
 	struct cs cs = scene_stream(scene, LASTING);
+	unsigned int loop;
 	int ret;
 
 	scene_store(&cs, scene_result_va(scene, LASTING), 1);
-	cs_branch(&cs, CS_ALWAYS, 0, cs.count);
+	cs_move48(&cs, REG_GATE, scene_result_va(scene, GATE));
+	loop = cs.count;
+	cs_load32(&cs, REG_OPEN, REG_GATE);
+	cs_wait(&cs, CS_SB_ALL);
+	cs_branch(&cs, CS_EQUAL, REG_OPEN, loop);
 	ret = scene_submit(scene, scene->group, 0, &cs, LASTING);
 	while (!ret && !*scene_result(scene, LASTING)) {
 		if (now_us() > deadline)
@@ -292,7 +301,7 @@ int job_reset_fails(const struct options *options)
 
 	(void)options;
 	ktap_start(2);
-	ret = scene_create(&scene, 1) ?: run_for_ever(&scene) ?:
+	ret = scene_create(&scene, 1) ?: run_until_told(&scene) ?:
 	      gpu_group_create(&scene.gpu, scene.vm, 1, &group);
 	if (!ret) {
 		cs = scene_stream(&scene, BROKEN);
@@ -302,5 +311,31 @@ int job_reset_fails(const struct options *options)
 	ktap_result(1, !ret, "the job that breaks off ends", last_error());
 	ret = ret ?: ends_with_error(&scene, LASTING);
 	ktap_result(2, !ret, "the job of another group ends", last_error());
+	return ret ? 1 : 0;
+}
+
+/*
+ * The reset works, and nobody submits anything any more: the group that was well must go on by itself.
+ */
+int job_reset_goes_well(const struct options *options)
+{
+	struct scene scene;
+	uint32_t group;
+	struct cs cs;
+	int ret;
+
+	(void)options;
+	ktap_start(2);
+	ret = scene_create(&scene, 1) ?: run_until_told(&scene) ?:
+	      gpu_group_create(&scene.gpu, scene.vm, 1, &group);
+	if (!ret) {
+		cs = scene_stream(&scene, BROKEN);
+		write_store(&scene, &cs);
+		ret = scene_submit(&scene, group, 0, &cs, BROKEN) ?: ends_with_error(&scene, BROKEN);
+	}
+	ktap_result(1, !ret, "the job that breaks off ends", last_error());
+	*scene_result(&scene, GATE) = 1;
+	ret = ret ?: scene_right(&scene, LASTING, 1);
+	ktap_result(2, !ret, "the job of another group goes on", last_error());
 	return ret ? 1 : 0;
 }

@@ -39,11 +39,16 @@ static const struct mode modes[] = {
 	{ "spin", "a stream that never ends, until the kernel gives it up", job_spin },
 	{ "reset-fails", "a reset that the firmware does not boot after: all jobs end; the emulated GPU "
 	  "must be told to do so", job_reset_fails },
+	{ "reset-goes-well", "a job of another group goes on after a reset; the emulated GPU must be told to break off a "
+	  "stream", job_reset_goes_well },
 	{ "sync-wait", "two queues that wait for each other", job_sync_wait },
 	{ "resume-state", "a blocked stream keeps its registers over a suspend",
 	  job_resume_state },
 	{ "not-suspended", "a group that could not be suspended is said to be lost; the emulated GPU "
 	  "must be told not to do it", job_not_suspended },
+	{ "no-progress", "work that stands still is given up; the emulated GPU must be told to make it last",
+	  job_no_progress },
+	{ "flush-id", "LATEST_FLUSH counts, says 1 while the GPU sleeps, and counts again", job_flush_id },
 	{ "late-write", "the CPU writes what a stream waits for, and nobody tells the driver",
 	  job_late_write },
 	{ "fence-irq", "a job whose fence is asked for its status in an interrupt; the emulated GPU's "
@@ -282,6 +287,7 @@ int job_suspend_loop(const struct options *options)
 {
 	unsigned int i, count = options->count ?: 5;
 	struct scene scene;
+	int64_t begin;
 	int ret;
 
 	ktap_start(1);
@@ -290,10 +296,12 @@ int job_suspend_loop(const struct options *options)
 		int64_t us;
 
 		ret = timed_store(&scene, 0x5eed0001 + i, &us);
+		begin = now_us();
 		if (!ret)
 			ret = gpu_wait_suspended(&scene.gpu, SUSPEND_MS);
 		if (!ret)
-			out("# resume_us %lld\n", (long long)us);
+			out("# resume_us %lld\n# info resume%u_us=%lld\n# info sleep%u_us=%lld\n", (long long)us,
+			    i, (long long)us, i, (long long)(now_us() - begin));
 	}
 	out("# suspends %u\n", ret && i ? i - 1 : i);
 	ktap_result(1, !ret, "suspend-loop", last_error());

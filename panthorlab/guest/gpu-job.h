@@ -58,6 +58,7 @@ int job_bad_store(const struct options *options);
 int job_bad_instr(const struct options *options);
 int job_spin(const struct options *options);
 int job_reset_fails(const struct options *options);
+int job_reset_goes_well(const struct options *options);
 
 int job_sync_wait(const struct options *options);
 int job_late_write(const struct options *options);
@@ -65,5 +66,8 @@ int job_fence_irq(const struct options *options);
 int job_resume_state(const struct options *options);
 int job_not_suspended(const struct options *options);
 int job_oom(const struct options *options);
+
+int job_no_progress(const struct options *options);
+int job_flush_id(const struct options *options);
 
 #endif

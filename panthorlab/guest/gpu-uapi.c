@@ -8,6 +8,7 @@
  *   --mode permissions  realtime and high priority, with and without the right to have it
  *   --mode priorities   what is told of priorities is what is granted
  *   --mode mappings     mmap() of what a GPU file has to map, and of what it has not
+ *   --mode answers      what calls that work must answer and do
  *   --mode signals      syncobjs to signal that do not exist; 6.12.117 dies of it
  */
 
@@ -191,7 +192,7 @@ static int permissions(struct uapi *u)
 
 static void usage(FILE *stream)
 {
-	fputs("usage: gpu-uapi --mode arguments|leaks|permissions|priorities|mappings|signals [--count N]\n", stream);
+	fputs("usage: gpu-uapi --mode arguments|leaks|permissions|priorities|mappings|answers|signals [--count N]\n", stream);
 }
 
 int main(int argc, char **argv)
@@ -217,5 +218,7 @@ int main(int argc, char **argv)
 		return uapi_priorities(&u);
 	if (!strcmp(mode, "mappings"))
 		return planned(&u, uapi_mappings, uapi_refused);
+	if (!strcmp(mode, "answers"))
+		return planned(&u, uapi_answers, uapi_refused);
 	bad_usage(usage);
 }

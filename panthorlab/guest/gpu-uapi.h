@@ -79,6 +79,7 @@ void uapi_wrong_signals(struct uapi *u);
 void uapi_gone(struct uapi *u);
 void uapi_mappings(struct uapi *u);
 int uapi_priorities(struct uapi *u);
+void uapi_answers(struct uapi *u);
 
 bool uapi_refusal(int error);
 int uapi_call(struct uapi *u, const struct wrong *w);
