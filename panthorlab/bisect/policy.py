@@ -15,7 +15,7 @@ from itertools import product
 from typing import Final
 
 from panthorlab.bisect.graph import members
-from panthorlab.bisect.posterior import Posterior, Rates
+from panthorlab.bisect.posterior import Chances, Posterior
 
 CONFIDENCE: Final = 0.97
 BATCH: Final = 6
@@ -132,7 +132,7 @@ class Search:
         return information(self.posterior.bad(test.place), self.posterior.rates, again, test.boots - again) / cost
 
 
-def information(share: float, rates: Rates, again: int, fresh: int) -> float:
+def information(share: float, rates: Chances, again: int, fresh: int) -> float:
     """What boots of a commit tell about whether it is bad, in bits, if it is so with probability `share`. `again`,
     `fresh`: how many of each."""
     bits = 0.0

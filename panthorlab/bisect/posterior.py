@@ -80,7 +80,7 @@ def log_marginal(prior: tuple[float, float], tally: Tally) -> float:
 
 
 @dataclass(frozen=True)
-class Rates:
+class Chances:
     """How often a boot shows the fault: of a bad commit, `p` a fresh one and `r` one again; `q`: of a good commit."""
 
     p: float
@@ -166,11 +166,11 @@ class Posterior:
         return mask
 
     @cached_property
-    def rates(self) -> Rates:
+    def rates(self) -> Chances:
         """As they are expected if the fault is flaky."""
         rows = [(group, group.flaky * self.graph.weight(group.mask)) for group in self.groups]
         total = sum(own for _, own in rows)
-        return Rates(
+        return Chances(
             p=sum(own * mean(BAD, group.bad) for group, own in rows) / total,
             r=sum(own * mean(AGAIN, group.again) for group, own in rows) / total,
             q=sum(own * mean(GOOD, group.good) for group, own in rows) / total,

@@ -12,7 +12,7 @@ from panthorlab.errors import LabError
 from panthorlab.notify.notice import Notice, NoticePart
 from panthorlab.report.text import json_text
 
-Seconds = Annotated[float, Field(ge=0, lt=1e11)]
+ClockSeconds = Annotated[float, Field(ge=0, lt=1e11)]
 """Of a clock, or that something took: what can be shown as a date."""
 
 
@@ -59,8 +59,8 @@ class _Night(_Read):
     title: str
     outcome: str
     exit: int
-    started: Seconds
-    seconds: Seconds
+    started: ClockSeconds
+    seconds: ClockSeconds
     judged: int
     lost: int
     directory: str

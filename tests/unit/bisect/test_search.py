@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from panthorlab.bisect.ends import BothEnds, End, EndTrouble
 from panthorlab.bisect.graph import Graph, Node, members
 from panthorlab.bisect.policy import Search, information
-from panthorlab.bisect.posterior import Posterior, Rates, Tally
+from panthorlab.bisect.posterior import Chances, Posterior, Tally
 from tests.unit.bisect.simulation import chain, simulate
 
 TRIALS = min(40, settings().max_examples // 4)
@@ -103,12 +103,12 @@ def test_probabilities_sum_up_and_every_test_tells_something(commits: int, boots
 
 
 def test_nothing_is_told_by_what_is_known() -> None:
-    flaky = Rates(p=0.5, r=0.9, q=0.02)
+    flaky = Chances(p=0.5, r=0.9, q=0.02)
     assert information(0.0, flaky, 1, 3) == information(1.0, flaky, 1, 3) == 0
-    assert information(0.5, Rates(p=1.0, r=0.5, q=0.0), 0, 1) == pytest.approx(1)
-    assert information(0.5, Rates(p=0.3, r=0.3, q=0.3), 2, 2) == pytest.approx(0)
+    assert information(0.5, Chances(p=1.0, r=0.5, q=0.0), 0, 1) == pytest.approx(1)
+    assert information(0.5, Chances(p=0.3, r=0.3, q=0.3), 2, 2) == pytest.approx(0)
     assert information(0.5, flaky, 1, 0) > information(0.5, flaky, 0, 1)
-    alike = Rates(p=0.5, r=0.5, q=0.02)
+    alike = Chances(p=0.5, r=0.5, q=0.02)
     assert information(0.5, alike, 2, 2) == pytest.approx(information(0.5, alike, 0, 4))
 
 
