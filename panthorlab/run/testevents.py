@@ -18,6 +18,9 @@ _ADDRESS: Final = re.compile(r"(?<= object) at 0x[0-9a-f]+(?=>)|(?<=\.\.\.)[^.<>
 
 def status_of(error: BaseException) -> int:
     """panthorlab's exit status for a test that ended by `error`."""
+    if isinstance(error, BaseExceptionGroup):
+        statuses = [status_of(one) for one in error.exceptions]
+        return LabError.exit_status if LabError.exit_status in statuses else statuses[0]
     if isinstance(error, pytest.UsageError):
         return UsageError.exit_status
     if isinstance(error, AssertionError | pytest.fail.Exception):
@@ -28,12 +31,17 @@ def status_of(error: BaseException) -> int:
 def test_event(name: str, call: pytest.CallInfo[None], report: pytest.TestReport) -> Tested:
     """The event of a test called SUITE::TEST."""
     outcome, blame = _judge(call.excinfo, report)
-    message = "" if report.passed else str(call.excinfo.value if call.excinfo else report.longrepr)
+    message = "" if report.passed else _text(call.excinfo.value) if call.excinfo else str(report.longrepr)
     message = _ADDRESS.sub("", message)
     suite, _, test = name.partition("::")
     return Tested(
         suite=suite, test=test, outcome=outcome, blame=blame, message=message[:4000], seconds=round(report.duration, 3)
     )
+
+
+def _text(error: BaseException) -> str:
+    """Of several, what each says."""
+    return "\n".join(map(_text, error.exceptions)) if isinstance(error, BaseExceptionGroup) else str(error)
 
 
 def _judge(
@@ -47,7 +55,11 @@ def _judge(
 
 
 def outcome_of(error: BaseException | None) -> tuple[Outcome, Blame | None]:
-    """Only a check that did not hold, and an error that says so, is the kernel's fault."""
+    """Only a check that did not hold, and an error that says so, is the kernel's fault. pytest has several in one if
+    more than one fixture fails in its clean-up: what is nobody's evidence then speaks for all."""
+    if isinstance(error, BaseExceptionGroup):
+        found = [outcome_of(one) for one in error.exceptions]
+        return next((one for one in found if one[0] is Outcome.ERROR), found[0])
     if isinstance(error, LabError | EvidenceError):
         return Outcome.ERROR, Blame.LAB
     if isinstance(error, AssertionError | pytest.fail.Exception):

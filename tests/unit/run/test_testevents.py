@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import pytest
 
+from panthorlab.errors import LabError
+from panthorlab.outcome import Blame, Outcome
 from panthorlab.run import testevents
 
 
@@ -27,3 +29,28 @@ def test_addresses_of_this_process_are_not_told(said: str, told: str) -> None:
     call = pytest.CallInfo.from_call(fail, "call")
     report = pytest.TestReport("t", ("f", 0, "t"), {}, "failed", None, "call")
     assert testevents.test_event("suite::test", call, report).message == told
+
+
+@pytest.mark.parametrize(
+    ("errors", "outcome", "status"),
+    [
+        ([AssertionError("a VM is left"), pytest.fail.Exception("a warning")], (Outcome.FAIL, Blame.KERNEL), 1),
+        ([AssertionError("a VM is left"), LabError("the board is gone")], (Outcome.ERROR, Blame.LAB), 4),
+        ([AssertionError("a VM is left"), KeyError("a bug of the suite")], (Outcome.ERROR, Blame.TEST), 4),
+    ],
+)
+def test_several_errors_of_a_clean_up_are_each_judged(
+    errors: list[Exception], outcome: tuple[Outcome, Blame], status: int
+) -> None:
+    """pytest puts those of several fixtures into one."""
+    group = BaseExceptionGroup("errors while tearing down <Function test_a>", errors)
+
+    def clean_up() -> None:
+        raise group
+
+    call = pytest.CallInfo.from_call(clean_up, "teardown")
+    report = pytest.TestReport("t", ("f", 0, "t"), {}, "failed", None, "teardown")
+    event = testevents.test_event("suite::test", call, report)
+    assert (event.outcome, event.blame) == outcome
+    assert testevents.status_of(group) == status
+    assert "a VM is left\n" in event.message
