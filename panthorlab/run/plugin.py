@@ -32,7 +32,7 @@ from panthorlab.run.proof import HEARD, PROVED, prove_heard, recorded_as_test
 from panthorlab.run.record import Need
 from panthorlab.run.record.codec import encode
 from panthorlab.run.suites import suite_name, turn
-from panthorlab.run.testevents import status_of, test_event
+from panthorlab.run.testevents import parts_of, status_of, test_event
 from panthorlab.run.workload import Workload
 
 if TYPE_CHECKING:  # boards are not imported for every pytest run that merely has the plugin
@@ -325,7 +325,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         item.stash[_FAILED] = True
         item.config.stash[_BLAMED].add(status_of(call.excinfo.value))
     booted = item.config.stash.get(_SESSION, None)
-    if booted is not None and call.excinfo is not None and isinstance(call.excinfo.value, PanthorlabError):
+    parts = parts_of(call.excinfo.value) if call.excinfo is not None else ()
+    if booted is not None and any(isinstance(part, PanthorlabError) for part in parts):
         booted.note_death()
         if booted.died is not None:
             item.session.shouldstop = f"the board is gone: {booted.died}"

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Final
 
 import pytest
@@ -16,11 +17,20 @@ _ADDRESS: Final = re.compile(r"(?<= object) at 0x[0-9a-f]+(?=>)|(?<=\.\.\.)[^.<>
 """Of an object of ours, which pytest shows when an assertion fails, also shortened: another in each run."""
 
 
+def parts_of(error: BaseException) -> Sequence[BaseException]:
+    """pytest has several errors in one if more than one fixture fails in its clean-up."""
+    if isinstance(error, BaseExceptionGroup):
+        return [part for one in error.exceptions for part in parts_of(one)]
+    return [error]
+
+
 def status_of(error: BaseException) -> int:
     """panthorlab's exit status for a test that ended by `error`."""
-    if isinstance(error, BaseExceptionGroup):
-        statuses = [status_of(one) for one in error.exceptions]
-        return LabError.exit_status if LabError.exit_status in statuses else statuses[0]
+    statuses = [_status_of(part) for part in parts_of(error)]
+    return LabError.exit_status if LabError.exit_status in statuses else statuses[0]
+
+
+def _status_of(error: BaseException) -> int:
     if isinstance(error, pytest.UsageError):
         return UsageError.exit_status
     if isinstance(error, AssertionError | pytest.fail.Exception):
@@ -41,7 +51,7 @@ def test_event(name: str, call: pytest.CallInfo[None], report: pytest.TestReport
 
 def _text(error: BaseException) -> str:
     """Of several, what each says."""
-    return "\n".join(map(_text, error.exceptions)) if isinstance(error, BaseExceptionGroup) else str(error)
+    return "\n".join(map(str, parts_of(error)))
 
 
 def _judge(
@@ -55,11 +65,12 @@ def _judge(
 
 
 def outcome_of(error: BaseException | None) -> tuple[Outcome, Blame | None]:
-    """Only a check that did not hold, and an error that says so, is the kernel's fault. pytest has several in one if
-    more than one fixture fails in its clean-up: what is nobody's evidence then speaks for all."""
-    if isinstance(error, BaseExceptionGroup):
-        found = [outcome_of(one) for one in error.exceptions]
-        return next((one for one in found if one[0] is Outcome.ERROR), found[0])
+    """Only a check that did not hold, and an error that says so, is the kernel's fault; of several, each must be."""
+    found = [_outcome_of(part) for part in ([None] if error is None else parts_of(error))]
+    return next((one for one in found if one[0] is Outcome.ERROR), found[0])
+
+
+def _outcome_of(error: BaseException | None) -> tuple[Outcome, Blame | None]:
     if isinstance(error, LabError | EvidenceError):
         return Outcome.ERROR, Blame.LAB
     if isinstance(error, AssertionError | pytest.fail.Exception):
