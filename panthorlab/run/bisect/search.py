@@ -276,7 +276,7 @@ class Bisect:
         commit = next(commit for commit in self.history.commits if commit.id == culprit)
         group = next(group for group in search.posterior.groups if group.mask & search.best)
         rate = mean(BAD, group.bad)
-        boots = min(max(2, math.ceil(math.log(MISSED) / math.log(1 - rate))), max(2, known.start.limit))
+        boots = max(2, math.ceil(math.log(MISSED) / math.log(1 - rate)))
         checks = [self._check(culprit, boots, "the culprit itself", seen=True)]
         parent = commit.parents[0] if commit.parents else ""
         if parent:
