@@ -39,7 +39,7 @@ from panthorlab.kernel.driver import ReadFile  # noqa: E402
 from panthorlab.kernel.job import build_side, prepare_kernel  # noqa: E402
 from panthorlab.kernel.patch.report import UnfitError  # noqa: E402
 from panthorlab.kernel.source.trees import read_base  # noqa: E402
-from tests.e2e.kernel_history import State, Step, Tree, grow_history, idle, patched, start_history  # noqa: E402
+from tests.e2e.kernel_history import FLAKY_SUITE, SELDOM, State, Step, Tree, grow_history, idle, patched, start_history  # noqa: E402
 
 PLANTED: Final = "01"
 HIDES: Final = ("23", "52", "58")
@@ -48,8 +48,6 @@ third each open of the device is a warning, so that no boot can show that a comm
 COMMITS: Final = 64
 SEEDS: Final = 20
 GOAL: Final = 0.95
-SUITE: Final = ROOT / "benchmarks/suites/test_one_exit.py"
-SELDOM: Final = ("--param", "gpu.writeout.delay_ms=0", "--param", "gpu.writeout.jitter_ms=1.25")
 
 
 @dataclass(frozen=True)
@@ -131,7 +129,7 @@ def bisect(history: History, seed: int, run: Path, jobs: int) -> Bisected:
         argv = ["bisect", "--resume", run]
     else:
         ends = ("--base", history.repository, "--good", commits[0], "--bad", commits[-1])
-        argv = ["bisect", *ends, "--suite", SUITE, "--iterations", 1, *SELDOM, "--output", run]
+        argv = ["bisect", *ends, "--suite", FLAKY_SUITE, "--iterations", 1, *SELDOM, "--output", run]
         argv += ["--seed", seed, "--jobs", jobs]
     command = [sys.executable, "-m", "panthorlab", *map(str, argv), "--json"]
     env = {**os.environ, "PYTHONPATH": str(ROOT)}

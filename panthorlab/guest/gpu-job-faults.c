@@ -288,6 +288,21 @@ static int ends_with_error(struct scene *scene, unsigned int index)
 	return ret;
 }
 
+/* A group works until it is told to end; the stream of another one breaks off, which has the GPU reset. */
+static int break_off(struct scene *scene)
+{
+	uint32_t group;
+	struct cs cs;
+	int ret = scene_create(scene, 1) ?: run_until_told(scene) ?:
+		  gpu_group_create(&scene->gpu, scene->vm, 1, &group);
+
+	if (ret)
+		return ret;
+	cs = scene_stream(scene, BROKEN);
+	write_store(scene, &cs);
+	return scene_submit(scene, group, 0, &cs, BROKEN) ?: ends_with_error(scene, BROKEN);
+}
+
 /*
  * A stream breaks off in a way that has the GPU reset, and the firmware does not boot again: the driver gives the
  * GPU up. It has stopped the queues of a group that was well for the time of the reset, and must not leave it at that.
@@ -295,19 +310,11 @@ static int ends_with_error(struct scene *scene, unsigned int index)
 int job_reset_fails(const struct options *options)
 {
 	struct scene scene;
-	uint32_t group;
-	struct cs cs;
 	int ret;
 
 	(void)options;
 	ktap_start(2);
-	ret = scene_create(&scene, 1) ?: run_until_told(&scene) ?:
-	      gpu_group_create(&scene.gpu, scene.vm, 1, &group);
-	if (!ret) {
-		cs = scene_stream(&scene, BROKEN);
-		write_store(&scene, &cs);
-		ret = scene_submit(&scene, group, 0, &cs, BROKEN) ?: ends_with_error(&scene, BROKEN);
-	}
+	ret = break_off(&scene);
 	ktap_result(1, !ret, "the job that breaks off ends", last_error());
 	ret = ret ?: ends_with_error(&scene, LASTING);
 	ktap_result(2, !ret, "the job of another group ends", last_error());
@@ -320,19 +327,11 @@ int job_reset_fails(const struct options *options)
 int job_reset_goes_well(const struct options *options)
 {
 	struct scene scene;
-	uint32_t group;
-	struct cs cs;
 	int ret;
 
 	(void)options;
 	ktap_start(2);
-	ret = scene_create(&scene, 1) ?: run_until_told(&scene) ?:
-	      gpu_group_create(&scene.gpu, scene.vm, 1, &group);
-	if (!ret) {
-		cs = scene_stream(&scene, BROKEN);
-		write_store(&scene, &cs);
-		ret = scene_submit(&scene, group, 0, &cs, BROKEN) ?: ends_with_error(&scene, BROKEN);
-	}
+	ret = break_off(&scene);
 	ktap_result(1, !ret, "the job that breaks off ends", last_error());
 	*scene_result(&scene, GATE) = 1;
 	ret = ret ?: scene_right(&scene, LASTING, 1);

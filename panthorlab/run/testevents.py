@@ -27,7 +27,7 @@ def parts_of(error: BaseException) -> Sequence[BaseException]:
 def status_of(error: BaseException) -> int:
     """panthorlab's exit status for a test that ended by `error`."""
     statuses = [_status_of(part) for part in parts_of(error)]
-    return LabError.exit_status if LabError.exit_status in statuses else statuses[0]
+    return next((status for status in statuses if status != BootError.exit_status), statuses[0])
 
 
 def _status_of(error: BaseException) -> int:
@@ -67,7 +67,7 @@ def _judge(
 def outcome_of(error: BaseException | None) -> tuple[Outcome, Blame | None]:
     """Only a check that did not hold, and an error that says so, is the kernel's fault; of several, each must be."""
     found = [_outcome_of(part) for part in ([None] if error is None else parts_of(error))]
-    return next((one for one in found if one[0] is Outcome.ERROR), found[0])
+    return next((one for one in found if one != (Outcome.FAIL, Blame.KERNEL)), found[0])
 
 
 def _outcome_of(error: BaseException | None) -> tuple[Outcome, Blame | None]:

@@ -16,11 +16,10 @@ from typing import Any
 import pytest
 
 from .conftest import Cli
-from .kernel_history import Made
+from .kernel_history import FLAKY_SUITE, SELDOM, Made
 
 pytestmark = [pytest.mark.e2e, pytest.mark.full]
 PATIENCE = 7200.0
-JITTER_MS = 1
 
 
 def events(run: Path) -> Iterator[dict[str, Any]]:
@@ -54,29 +53,11 @@ def test_a_planted_commit_is_named_though_the_bisect_is_killed(history: Made, cl
     assert boots[: len(before)] == [(event["commit"], event["number"]) for event in before]
 
 
-FLAKY_SUITE = '''
-"""One abrupt end of a process in each boot."""
-import pytest
-from panthorlab.run.workload import Workload
-
-pytestmark = pytest.mark.driver("vm", "groups", "heaps")
-
-
-def test_exit(iterate):
-    iterate(Workload("heap-exit/exit", ("heap-exit", "--mode", "exit"))).expect_clean()
-'''
-SELDOM = ("--param", "gpu.writeout.delay_ms=0", "--param", f"gpu.writeout.jitter_ms={JITTER_MS}")
-"""The heap contexts are written early, and only now and then after the VM is gone: in exact time the seed says when, so
-that it is the same on each host."""
-
-
 def test_a_planted_commit_is_named_though_its_fault_comes_in_a_part_of_the_boots_alone(
     history: Made, cli: Cli, tmp_path: Path
 ) -> None:
-    suite = tmp_path / "test_flaky.py"
-    suite.write_text(FLAKY_SUITE)
     ends = ("--base", history.repository, "--good", history.commits[0], "--bad", history.commits[-1])
-    what = ("--suite", suite, "--iterations", 1, "--time", "exact", *SELDOM, "--output", tmp_path / "run")
+    what = ("--suite", FLAKY_SUITE, "--iterations", 1, "--time", "exact", *SELDOM, "--output", tmp_path / "run")
     done = cli("bisect", *ends, *what, timeout=PATIENCE)
     assert done.exit == 0, done.stderr
     assert done.json["culprits"] == [history.planted]

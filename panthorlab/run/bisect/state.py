@@ -171,16 +171,15 @@ def search_of(known: Known, kin: Kinship, weights: Mapping[str, float]) -> tuple
     again: dict[int, Tally] = {}
     tried: dict[int, int] = {}
     good = Tally()
-    proven = known.proven if known.repeats else frozenset()
+    proven, repeated = (known.proven, known.repeated) if known.repeats else (frozenset[int](), {})
     for commit, boots in known.boots.items():
         if commit not in kin.head:
             continue  # the tip without the culprit
         head = kin.head[commit]
         if head in graph.place:
-            place = graph.place[head]
-            repeated = known.repeated.get(commit, Tally()) if known.repeats else Tally()
-            fresh[place] = fresh.get(place, Tally()) + known.tally(commit) - repeated
-            again[place] = again.get(place, Tally()) + repeated
+            place, own = graph.place[head], repeated.get(commit, Tally())
+            fresh[place] = fresh.get(place, Tally()) + known.tally(commit) - own
+            again[place] = again.get(place, Tally()) + own
             tried[place] = tried.get(place, 0) + len(proven & {boot.number for boot in boots})
         elif not head:
             good += known.tally(commit)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from panthorlab.errors import LabError
+from panthorlab.errors import LabError, UsageError
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run import testevents
 
@@ -37,6 +37,7 @@ def test_addresses_of_this_process_are_not_told(said: str, told: str) -> None:
         ([AssertionError("a VM is left"), pytest.fail.Exception("a warning")], (Outcome.FAIL, Blame.KERNEL), 1),
         ([AssertionError("a VM is left"), LabError("the board is gone")], (Outcome.ERROR, Blame.LAB), 4),
         ([AssertionError("a VM is left"), KeyError("a bug of the suite")], (Outcome.ERROR, Blame.TEST), 4),
+        ([AssertionError("a VM is left"), UsageError("no such mode")], (Outcome.FAIL, Blame.TEST), 2),
     ],
 )
 def test_several_errors_of_a_clean_up_are_each_judged(
