@@ -15,6 +15,7 @@ from panthorlab.kernel.build import config as fragments
 from panthorlab.nightly import mirror, page
 from panthorlab.nightly.asked import run_options
 from panthorlab.nightly.config import read_config
+from panthorlab.nightly.contents import with_contents
 from panthorlab.nightly.model import Night, to_json
 from panthorlab.nightly.night import NIGHTS, OneNight
 from panthorlab.nightly.plan import KernelPlan, NightlyPlan, in_turn, plan_of
@@ -49,6 +50,7 @@ def main(options: argparse.Namespace) -> int:
     if options.report:
         return _report(plan, options)
     people = _check(plan)
+    plan = with_contents(plan)
     if options.dry_run:
         return _dry_run(plan, people, options)
     try:

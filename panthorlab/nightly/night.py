@@ -124,7 +124,7 @@ class OneNight:
             return _unchanged(bare, same)
         begin = time.monotonic()
         mirror.keep(self._mirror(kernel.tree), tip.commit.id)
-        said = self._work(kernel, tip.commit).judge(self._earlier(nights, kernel), self._left())
+        said = self._work(kernel, tip.commit).judge(self._earlier(nights, kernel, tip.commit), self._left())
         return replace(said, seconds=round(time.monotonic() - begin, 1))
 
     def _work(self, kernel: KernelPlan, commit: TreeCommit) -> KernelWork:
@@ -146,15 +146,16 @@ class OneNight:
         mirror.keep(self._mirror(kernel.tree), tree)
         self.log.append(KernelPlaced(night=self.name, kernel=kernel.name, commit=commit.id, tree=tree))
 
-    def _earlier(self, nights: Nights, kernel: KernelPlan) -> Earlier:
+    def _earlier(self, nights: Nights, kernel: KernelPlan, commit: TreeCommit) -> Earlier:
         rates = [own.kernel.known for own in nights.judged(kernel.name, self.name)]
         place = nights.placed(kernel.name)
         tree = place.tree if place else ""
         own = Earlier(measured=rates, tree=tree, built=nights.built(kernel.name, tree) if tree else "")
-        good = nights.good(kernel.name, self.name, self._is_there)
+        good = nights.good(kernel.name, self.name, lambda then: then.commit != commit and self._is_there(then))
         if good is None:
             return own
-        return replace(own, night=good.night, commit=good.kernel.commit, run=Path(good.kernel.directory) / RUN)
+        run = Path(good.kernel.directory) / RUN
+        return replace(own, night=good.night, commit=good.kernel.commit, run=run, otherwise=good.asked != kernel.asked)
 
     def _is_there(self, kernel: KernelNight) -> bool:
         """A night whose run was deleted can be compared with nothing."""

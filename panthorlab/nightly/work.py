@@ -38,13 +38,14 @@ PAGE: Final = "comparison.html"
 LISTS: Final = "expectations"
 BUILD_FAILED: Final = "build-failed"
 TIME_UP: Final = "the night's time was up"
+OTHERWISE: Final = "suites, boards or settings have changed, too, since the night that this one is compared with"
 
 
 @dataclass(frozen=True)
 class Earlier:
     """What earlier nights leave to one: the last good one with its commit and run, and what each, newest first, has
     measured of known findings. `tree`: the commit in whose private tree the last one was built; `built`: the last one
-    that was, and ran."""
+    that was, and ran. `otherwise`: the last good one was tested with other suites, boards or settings."""
 
     night: str = ""
     commit: TreeCommit | None = None
@@ -52,6 +53,7 @@ class Earlier:
     measured: Sequence[Sequence[Expectation]] = ()
     tree: str = ""
     built: str = ""
+    otherwise: bool = False
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ class KernelWork:
         return replace(
             own,
             outcome=said.outcome,
-            reasons=said.reasons,
+            reasons=(*said.reasons, OTHERWISE) if earlier.otherwise and said.new else said.reasons,
             attempted=facts.judged + facts.lost,
             judged=facts.judged,
             lost=facts.lost,

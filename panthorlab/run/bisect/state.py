@@ -91,8 +91,10 @@ class Known:
     def numbers(self, commit: str, count: int) -> list[int]:
         """Which boots of a commit come next: those first whose like have shown the fault on other commits, most often
         first. A boot's number is its seed, and in exact time the same seed is the same boot, as far as the commits
-        between change nothing of its course; where they do, or the host decides, it is as good as any."""
-        shown = Counter(number for other in self.boots for number in self._shown(other))
+        between change nothing of its course; where they do, or the host decides, it is as good as any. So is one that
+        has shown it at the good end, too: there it says nothing."""
+        seen = (number for other in self.boots for number in self._shown(other))
+        shown = Counter(number for number in seen if number in self.proven)
         done = {boot.number for boot in self.boots.get(commit, ())}
         known = sorted(shown, key=lambda number: (-shown[number], number))
         order = chain(known, (number for number in counting() if number not in shown))

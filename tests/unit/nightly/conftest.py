@@ -62,12 +62,13 @@ class KilledError(Exception):
 
 @dataclass
 class Lab:
-    """What nights find. `says`: by subject of the commit; `judged`, `searched`: what was done. `dies_at`: the work in
+    """What nights find. `says`: by subject of the commit; `judged`, `searched`: what was done; `earlier`: what it was held against. `dies_at`: the work in
     which it is killed. `takes`: is called while something is done."""
 
     file: Path
     says: dict[str, tuple[NightOutcome, tuple[NewTrouble, ...]]] = field(default_factory=dict)
     judged: list[str] = field(default_factory=list)
+    earlier: list[Earlier] = field(default_factory=list)
     searched: list[tuple[str, str, str]] = field(default_factory=list)
     found: Callable[[str], Culprit] = lambda signature: Culprit(signature, (), False, "nothing")
     dies_at: str = ""
@@ -80,6 +81,7 @@ class Lab:
         self.takes()
         if self.dies_at == work.commit.subject:
             raise KilledError
+        self.earlier.append(earlier)
         self.judged.append(f"{work.kernel.branch}: {work.commit.subject}")
         write_run(work.folder / RUN, ALONE)
         outcome, new = self.says.get(work.commit.subject, (NightOutcome.GOOD, ()))

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from panthorlab.board.registry import find_board_file
 from panthorlab.errors import LabError, UsageError
 from panthorlab.nightly import culprit
 from panthorlab.nightly.culprit import OUT_OF_TIME
@@ -20,6 +21,7 @@ from panthorlab.run.record.log import DamagedLogError
 
 from .conftest import NEW, KilledError, Lab, Repository, clock, named
 
+ENDINGS = {"suite": ".py", "board": ".yaml", "fragment": ".config", "known": ".txt"}
 BAD = (NightOutcome.REGRESSED, (NEW,))
 
 
@@ -43,6 +45,42 @@ def test_a_branch_that_has_not_changed_is_not_tested_again(lab: Lab, repository:
     assert lab.run() == 0
     assert lab.judged[-1] == "master: The second"
     assert last(lab)["attempted"] == 10
+
+
+@pytest.mark.parametrize("what", ["suite", "board", "fragment", "known", "overlay"])
+def test_a_branch_is_tested_again_when_the_text_of_what_it_is_tested_with_has_changed(
+    lab: Lab, repository: Repository, what: str
+) -> None:
+    folder = lab.file.parent
+    (folder / "overlay").mkdir()
+    files = {name: folder / f"mine{ending}" for name, ending in ENDINGS.items()} | {"overlay": folder / "overlay/a"}
+    files["suite"].write_text("def test_nothing() -> None: ...\n")
+    files["board"].write_text(find_board_file("qemu-g610").read_text())
+    files["fragment"].write_text("CONFIG_DRM=y\n")
+    files["known"].write_text("")
+    files["overlay"].write_text("")
+    text = lab.file.read_text().replace("heap-exit-claim", "./mine.py")
+    text += "boards: [mine.yaml]\nkernels:\n  - {name: plain, config: [mine.config]}\nknown: [mine.txt]\n"
+    lab.file.write_text(f"{text}overlay: ./overlay\n")
+    assert (lab.run(), lab.run(), len(lab.judged)) == (0, 0, 1)
+    with files[what].open("a") as file:
+        file.write("\n# changed\n")
+    assert (lab.run(), lab.run(), len(lab.judged)) == (0, 0, 2)
+    assert not last(lab)["compared"], "the same kernel is nothing to compare it with"
+    repository.commit("The second")
+    lab.run()
+    assert last(lab)["compared"]
+
+
+def test_what_else_has_changed_since_the_good_night_is_told(lab: Lab, repository: Repository) -> None:
+    lab.run()
+    repository.commit("The second")
+    lab.run()
+    assert [earlier.otherwise for earlier in lab.earlier] == [False, False]
+    lab.file.write_text(lab.file.read_text() + "iterations: 3\n")
+    repository.commit("The third")
+    lab.run()
+    assert lab.earlier[-1].otherwise
 
 
 def test_a_regression_is_bisected_from_the_last_good_commit_and_named(
