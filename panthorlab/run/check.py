@@ -143,11 +143,8 @@ def _plan(options: argparse.Namespace, chosen: fleet.Fleet) -> Prospect:
         return plan
     plan["patches"] = [_patch(report) for report in sides.reports]
     plan["kernels"] = {side.side.value: kernel_of(side) for side in (sides.before, sides.after)}
-    plan["notes"] += [
-        note
-        for note in sides.notes
-        if not note.startswith("base:") and note not in {report.summary for report in sides.reports}
-    ]
+    told = {report.summary for report in sides.reports}
+    plan["notes"] += [note for note in sides.notes if not note.startswith("base:") and note not in told]
     both = (sides.before, sides.after)
     if options.name == "build":
         plan["minutes"] = _minutes(options, both, boards, ())

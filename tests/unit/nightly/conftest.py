@@ -62,8 +62,8 @@ class KilledError(Exception):
 
 @dataclass
 class Lab:
-    """What nights find. `says`: by subject of the commit; `judged`, `searched`: what was done; `earlier`: what it was held against. `dies_at`: the work in
-    which it is killed. `takes`: is called while something is done."""
+    """What nights find. `says`: by subject of the commit; `judged`, `searched`: what was done; `earlier`: what it was
+    held against. `dies_at`: the work in which it is killed. `takes`: is called while something is done."""
 
     file: Path
     says: dict[str, tuple[NightOutcome, tuple[NewTrouble, ...]]] = field(default_factory=dict)
