@@ -18,8 +18,8 @@ from panthorlab.quantities import duration
 @dataclass(frozen=True)
 class KernelPlan:
     """A branch in one config. `fragments`, `boards`: as options name them, paths absolute. `asked`: a digest of all
-    that decides what its runs mean (of files their names, until `with_contents`); if it changes, the same commit is worth
-    another night."""
+    that decides what its runs mean (of files their names, until `with_contents`); if it changes, the same commit is
+    worth another night."""
 
     tree: str
     branch: str
