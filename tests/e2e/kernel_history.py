@@ -126,6 +126,15 @@ def grow_history(repository: Path, tree: Tree, branch: str, steps: Iterable[Step
     return tuple(git(repository, "rev-list", "--reverse", branch).split())
 
 
+def add_commit(repository: Path, branch: str, step: Step) -> str:
+    """One more on a branch that is there; its id."""
+    changes = step.change(lambda path: f"{git(repository, 'show', f'{branch}:{path}')}\n".encode())
+    with _importing(repository) as into:
+        into.write(f"reset {branch}\nfrom {branch}^0\n\n".encode())
+        _commit(into, branch, step.subject, ((path, "100644", data) for path, data in changes.items()))
+    return git(repository, "rev-parse", branch)
+
+
 def patched(patch: Path, *, reverse: bool = False) -> Step:
     """Apply the patch, or take it back. The step raises UnfitError if that cannot be done."""
 
