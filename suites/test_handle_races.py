@@ -16,6 +16,9 @@ LATE_START = "state-late,state=start,ms=20,times=0"
 TOO_LATE = {"job-timeout", "firmware-error", "gpu-reset"}
 """What the driver says of that on a busy machine."""
 
+HEAP_WITHOUT_VM = "warning:panthor:drm_warn_on-vm:panthor_kernel_bo_create>panthor_alloc_heap_chunk"
+"""Of a heap that is then refused: kernels from 6.18 on (docs/findings/0039)."""
+
 
 def race(session: Session, mode: str, *arguments: str) -> None:
     """`gpu-race --mode MODE`; a machine on which no call was interrupted where it matters has shown nothing."""
@@ -38,6 +41,14 @@ def test_group_that_is_half_made_is_not_destroyed(session: Session) -> None:
 def test_buffer_is_closed_before_its_handle_is_returned(session: Session) -> None:
     """Whoever has made it must not use it any more then, or a list has no end after that."""
     race(session, "bo")
+
+
+def test_no_heap_is_made_in_a_vm_that_is_gone(session: Session) -> None:
+    """Its pool of heaps goes with it, also for a call that has found it before: that is refused."""
+    with session.findings_expected({"warning"}) as found:
+        race(session, "heap")
+    other = [finding.text for finding in found() if not finding.signature.startswith(HEAP_WITHOUT_VM)]
+    assert not other, "\n".join(other)
 
 
 @pytest.mark.deep

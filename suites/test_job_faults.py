@@ -10,6 +10,10 @@ from panthorlab.run.session import Session
 pytestmark = pytest.mark.driver("vm", "groups")
 RESETS = {"gpu-reset", "firmware-error", "power-error", "oops", "panic", "hung-task"}
 
+TOLD_LATE = "event-late,event=sync-update,ms=20,times=0"
+INHERITED = "cs-fault,exception=0x4b"
+"""Of a kind that also kernels before 7.0 hold against a job."""
+
 
 @pytest.mark.parametrize(
     ("mode", "expected"),
@@ -21,3 +25,19 @@ def test_fault_stays_in_its_process(session: Session, mode: str, expected: set[s
         session.job("store")
     assert expected <= {finding.kind for finding in found()}, f"the kernel did not report {expected}"
     assert not RESETS & {finding.kind for finding in found()}
+
+
+@pytest.mark.parametrize("nth", [(1,), (3,), (2, 4)], ids=["first", "behind-others", "two-in-a-row"])
+def test_fault_stays_in_its_job(session: Session, nth: tuple[int, ...]) -> None:
+    """A queue lives on after it. The job before has ended, but the driver has not been told yet: it went well."""
+    with (
+        session.findings_expected({"cs-fault"}) as found,
+        session.misbehaving(TOLD_LATE, *(f"{INHERITED},nth={strike}" for strike in nth)),
+    ):
+        before = {name: session.struck(name) for name in ("cs-fault", "event-late")}
+        info = session.check("gpu-job", "--mode", "row", timeout=60).info
+        struck = {name: session.struck(name) - count for name, count in before.items()}
+    assert struck["cs-fault"] == len(nth), "not every fault came"
+    assert struck["event-late"], "nothing was told late"
+    assert int(info["failed"]) == len(nth), f"{info['failed']} jobs failed of {len(nth)} faults"
+    assert len(found()) == len(nth), f"the kernel told {len(found())} faults of {len(nth)}"

@@ -37,6 +37,7 @@ static const struct mode modes[] = {
 	{ "bad-store", "a store to an address that is not mapped", job_bad_store },
 	{ "bad-instr", "an opcode that does not exist", job_bad_instr },
 	{ "spin", "a stream that never ends, until the kernel gives it up", job_spin },
+	{ "row", "jobs in a row of which some fail, if the emulated GPU is told to let them", job_row },
 	{ "reset-fails", "a reset that the firmware does not boot after: all jobs end; the emulated GPU "
 	  "must be told to do so", job_reset_fails },
 	{ "reset-goes-well", "a job of another group goes on after a reset; the emulated GPU must be told to break off a "

@@ -57,6 +57,7 @@ int job_bad_fetch(const struct options *options);
 int job_bad_store(const struct options *options);
 int job_bad_instr(const struct options *options);
 int job_spin(const struct options *options);
+int job_row(const struct options *options);
 int job_reset_fails(const struct options *options);
 int job_reset_goes_well(const struct options *options);
 

@@ -68,5 +68,6 @@ bool starts_waiting(struct actor *actor);
 int race_create(struct race *race);
 int race_reuse(struct race *race);
 int race_bo(struct race *race);
+int race_heap(struct race *race);
 
 #endif

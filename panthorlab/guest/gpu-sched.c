@@ -26,6 +26,7 @@ static const struct {
 	{ "evict", "a destroyed group leaves its slot before its VM goes", sched_evict },
 	{ "sync-only", "submissions without a stream keep their order", sched_sync_only },
 	{ "blocked", "groups that wait for a sync object go on, on a slot or not", sched_blocked },
+	{ "places", "groups without a slot wait in a part of a buffer, and at one place after another", sched_places },
 	{ "deferred", "a group that waits for work of its own comes back into a slot",
 	  sched_deferred },
 	{ "shared", "who shares a buffer need not wait for jobs", sched_shared },

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What a stream waits for may lie anywhere: in a part of a buffer that is mapped, and at one place after
+ * another. While others have all slots, the driver looks there in the firmware's stead, in memory of the
+ * CPU's, and only if it finds the right place the group gets a slot again.
+ */
+
+#include "gpu-sched.h"
+
+#include "ktap.h"
+
+#define PART_VA		0x40000000ull	/* of the second page of a buffer, alone */
+#define HIGH		5u		/* what is waited for at the second place: the first one never has it */
+
+enum { REG_SYNC = 20, REG_DATA = 22 };
+enum { WAITER, TELLER, HOLDERS };	/* groups */
+enum { WORD = 14, DONE = 15, TOLD = 16 };	/* results */
+
+/**
+ * struct place - A word that a stream waits for
+ * @va: for the GPU
+ * @word: for the CPU
+ * @above: the wait ends when it is greater than this
+ */
+struct place {
+	uint64_t va;
+	volatile uint32_t *word;
+	uint32_t above;
+};
+
+/* A word of the second page of a buffer, of which only that is mapped. The first page has zeros. */
+static int map_part(struct lab *lab, struct place *place)
+{
+	struct gpu_bo bo;
+	struct drm_panthor_vm_bind_op op = {
+		.flags = DRM_PANTHOR_VM_BIND_OP_TYPE_MAP | DRM_PANTHOR_VM_BIND_OP_MAP_NOEXEC |
+			 DRM_PANTHOR_VM_BIND_OP_MAP_UNCACHED,
+		.bo_offset = GPU_PAGE,
+		.va = PART_VA,
+		.size = GPU_PAGE,
+	};
+	struct drm_panthor_vm_bind bind = {
+		.vm_id = lab->vm[0].vm,
+		.ops = DRM_PANTHOR_OBJ_ARRAY(1, &op),
+	};
+	int ret = gpu_bo_make(&lab->gpu, lab->vm[0].vm, 2 * GPU_PAGE, &bo);
+
+	if (ret)
+		return ret;
+	op.bo_handle = bo.handle;
+	*place = (struct place){ PART_VA, (volatile uint32_t *)bo.map + GPU_PAGE / sizeof(uint32_t), 0 };
+	return GPU_IOCTL(&lab->gpu, PANTHOR_VM_BIND, &bind);
+}
+
+static int wait_at(struct lab *lab, const struct place *place, uint32_t syncobj)
+{
+	struct lab_submit how = { .signals = syncobj };
+	uint64_t va;
+	struct cs cs = lab_stream(lab, WAITER, &va);
+
+	*place->word = 0;
+	*lab_result(lab, 0, DONE) = 0;
+	cs_move48(&cs, REG_SYNC, place->va);
+	cs_move48(&cs, REG_DATA, place->above);
+	cs_sync_wait64_gt(&cs, REG_SYNC, REG_DATA);
+	lab_write_store(lab, WAITER, DONE, 0x91ace000 + place->above, &cs);
+	return lab_submit(lab, WAITER, va, &cs, &how);
+}
+
+/* Whole jobs beside it: the driver looks at what groups wait for when a job has ended. */
+static int tell(struct lab *lab, uint32_t syncobj)
+{
+	struct lab_submit how = { .signals = syncobj };
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; !ret && i < 3; i++) {
+		ret = lab_store(lab, TELLER, TOLD, i, &how);
+		ret = ret ?: lab_expect(lab, syncobj, 1, "a job beside it");
+	}
+	return ret;
+}
+
+/* It must come back while the others still have all slots. */
+static int comes_back(struct lab *lab, const struct place *place, uint32_t syncobj)
+{
+	int status, fd;
+	int ret = lab_fence(lab, syncobj, &fd);
+
+	ret = ret ?: lab_status(fd, LAB_SETTLE_MS, &status);
+	if (!ret && status != 1)
+		ret = fail(0, "the waiting group got no slot again: its fence's status is %d after %u ms", status,
+			   LAB_SETTLE_MS);
+	if (!ret && *lab_result(lab, 0, DONE) != 0x91ace000 + place->above)
+		ret = fail(0, "fence status 1, but memory is 0x%08x", *lab_result(lab, 0, DONE));
+	return ret;
+}
+
+/* @syncobj: of each group. All slots are taken from the one that waits before what it waits for is written. */
+static int wait_without_slot(struct lab *lab, const struct place *place, const uint32_t *syncobj)
+{
+	unsigned int g;
+	int ret = wait_at(lab, place, syncobj[WAITER]);
+
+	for (g = HOLDERS; !ret && g < lab->group_count; g++) {
+		*lab_counter(lab, g) = 0;
+		ret = lab_hold(lab, g, syncobj[g]);
+	}
+	for (g = HOLDERS; !ret && g < lab->group_count; g++)
+		ret = lab_wait_count(lab, g, 0);
+	ret = ret ?: tell(lab, syncobj[TELLER]);
+	ret = ret ?: lab_expect(lab, syncobj[WAITER], 0, "a job that waits");
+	*place->word = place->above + 1;
+	ret = ret ?: tell(lab, syncobj[TELLER]);
+	ret = ret ?: comes_back(lab, place, syncobj[WAITER]);
+	for (g = HOLDERS; g < lab->group_count; g++)
+		*lab_gate(lab, g) = 1;
+	for (g = HOLDERS; !ret && g < lab->group_count; g++)
+		ret = lab_expect(lab, syncobj[g], 1, "a job that lasted");
+	return ret;
+}
+
+int sched_places(void)
+{
+	struct place part, other;
+	uint32_t syncobj[LAB_GROUPS];
+	struct lab lab;
+	unsigned int g;
+	int ret;
+
+	ktap_start(2);
+	ret = lab_create(&lab, 1);
+	ret = ret ?: lab_groups(&lab, HOLDERS + lab.slots + 2, PRIORITY_MEDIUM);
+	for (g = 0; !ret && g < lab.group_count; g++)
+		ret = gpu_syncobj_create(&lab.gpu, &syncobj[g]);
+	ret = ret ?: map_part(&lab, &part);
+	ret = ret ?: wait_without_slot(&lab, &part, syncobj);
+	ktap_result(1, !ret, "in a part of a buffer", last_error());
+	if (!ret) {
+		other = (struct place){ lab_result_va(&lab, 0, WORD), lab_result(&lab, 0, WORD), HIGH };
+		ret = wait_without_slot(&lab, &other, syncobj);
+	}
+	ktap_result(2, !ret, "and then at another place", last_error());
+	return ret ? 1 : 0;
+}
