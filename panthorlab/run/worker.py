@@ -26,7 +26,7 @@ from panthorlab.run.poll import POLL
 from panthorlab.run.record import BootEnd, OfBoot
 from panthorlab.run.record.versions import event_of
 
-# A worker that says nothing for so long, or for as long as its board may take for a step, is stuck.
+# A worker that says nothing, and writes no log, for so long, or for as long as its board may take for a step, is stuck.
 SILENCE: Final = 300.0
 STOP_GRACE: Final = 10.0
 STOPPED: Final = 30.0
@@ -95,6 +95,8 @@ class Worker:
             if stop_at is not None and now > stop_at:
                 return ended, False, ((signal.SIGKILL, 5.0),)
             if now - last > silence:
+                last = now - _unwritten(self.log_dir)  # a kernel that warns for ever keeps its worker busy
+            if now - last > silence:
                 return ended, True, ((signal.SIGINT, grace), (signal.SIGKILL, 5.0))
             if not select.select([read_end], [], [], POLL)[0]:
                 continue
@@ -111,6 +113,11 @@ class Worker:
                     )
                 self.record(event)
                 ended = ended or isinstance(event, BootEnd)
+
+
+def _unwritten(log_dir: Path) -> float:
+    """Seconds since a log of the boot has grown."""
+    return max(0.0, time.time() - max(log.stat().st_mtime for log in log_dir.glob("*.log")))
 
 
 def run_here(board: Board, log_dir: Path, record: Callable[[OfBoot], None], stop: threading.Event) -> str:
