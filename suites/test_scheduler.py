@@ -72,7 +72,7 @@ def test_who_shares_a_buffer_need_not_wait(session: Session) -> None:
     run(session, "shared")
 
 
-@pytest.mark.parametrize("mode", ["sync-only", "blocked", "places", "timeline"])
+@pytest.mark.parametrize("mode", ["sync-only", "blocked", "places", "ring", "timeline"])
 def test_jobs_end_in_order(session: Session, mode: str) -> None:
     run(session, mode)
 

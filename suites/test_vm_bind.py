@@ -17,6 +17,10 @@ def test_part_of_a_mapping_is_unmapped(session: Session, mode: str) -> None:
     session.check("gpu-vm", "--mode", mode, timeout=60)
 
 
+def test_first_mapping_gets_all_its_page_tables(session: Session) -> None:
+    session.check("gpu-vm", "--mode", "tables")
+
+
 def test_random_operations(session: Session) -> None:
     session.check("gpu-vm", "--mode", "random", "--seed", "1", "--count", "80", timeout=60)
 

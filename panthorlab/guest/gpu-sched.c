@@ -27,6 +27,7 @@ static const struct {
 	{ "sync-only", "submissions without a stream keep their order", sched_sync_only },
 	{ "blocked", "groups that wait for a sync object go on, on a slot or not", sched_blocked },
 	{ "places", "groups without a slot wait in a part of a buffer, and at one place after another", sched_places },
+	{ "ring", "more jobs than a ring buffer has room for", sched_ring },
 	{ "deferred", "a group that waits for work of its own comes back into a slot",
 	  sched_deferred },
 	{ "shared", "who shares a buffer need not wait for jobs", sched_shared },

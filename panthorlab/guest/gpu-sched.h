@@ -20,6 +20,7 @@ int sched_evict(void);
 int sched_sync_only(void);
 int sched_blocked(void);
 int sched_places(void);
+int sched_ring(void);
 int sched_deferred(void);
 int sched_shared(void);
 int sched_timeline(void);

@@ -7,6 +7,7 @@
  *   --mode huge     parts of mappings of 4 MiB, around each 2 MiB
  *   --mode huge-pages  the same with buffers of huge pages, if the kernel has any
  *   --mode random   --count operations drawn from --seed, several in one call, sync and async
+ *   --mode tables   the first mapping of a VM, across the ends of page tables of each level
  *   --mode holes    where nothing is mapped any more, a store must fault
  *   --mode spaces   more VMs than address spaces, --count rounds; all stores land in the right one
  *   --mode taken    one takes over another's address space during a mapping call, in --count rounds
@@ -32,6 +33,7 @@ static const struct {
 	{ "huge", mode_huge },
 	{ "huge-pages", mode_huge_pages },
 	{ "random", mode_random },
+	{ "tables", mode_tables },
 	{ "holes", mode_holes },
 	{ "spaces", mode_spaces },
 	{ "taken", mode_taken },
@@ -43,8 +45,8 @@ static const struct {
 
 static void usage(FILE *stream)
 {
-	fputs("usage: gpu-vm --mode small|huge|huge-pages|random|holes|spaces|taken|kernel-range|protection|zero|"
-	      "stuck [--count N] [--seed N]\n", stream);
+	fputs("usage: gpu-vm --mode small|huge|huge-pages|random|tables|holes|spaces|taken|kernel-range|protection|"
+	      "zero|stuck [--count N] [--seed N]\n", stream);
 }
 
 int main(int argc, char **argv)

@@ -7,6 +7,7 @@ int mode_small(unsigned int count, unsigned int seed);
 int mode_huge(unsigned int count, unsigned int seed);
 int mode_huge_pages(unsigned int count, unsigned int seed);
 int mode_random(unsigned int count, unsigned int seed);
+int mode_tables(unsigned int count, unsigned int seed);
 int mode_holes(unsigned int count, unsigned int seed);
 int mode_spaces(unsigned int count, unsigned int seed);
 int mode_kernel_range(unsigned int count, unsigned int seed);
