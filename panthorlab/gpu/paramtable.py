@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from panthorlab.gpu.latency import STRATEGIES, parse_kinds, parse_overrides
+from panthorlab.gpu.kinds import check_kinds, check_overrides, check_targets
+from panthorlab.gpu.latency import STRATEGIES
 from panthorlab.gpu.misbehave import MOST_GPUS
-from panthorlab.gpu.targets import parse_targets
 
 Value = int | float | str
 
@@ -82,7 +82,7 @@ PARAMS: tuple[Param, ...] = (
         "of which kinds of event they are drawn (beginnings of their names, separated by commas), 20 µs for others; "
         "empty: of all. Kinds: `irq LINE` (an interrupt is under way), `soon SERVICE` (the firmware), `slice QUEUE` (a "
         "command stream)",
-        check=parse_kinds,
+        check=check_kinds,
     ),
     Param(
         "exact.length",
@@ -105,7 +105,7 @@ PARAMS: tuple[Param, ...] = (
         "",
         "latencies of single events, WINDOW/KIND/NUMBER=MICROSECONDS,…: in the WINDOWth iteration of the boot (0: "
         "outside iterations), of the NUMBERth event of this kind; `panthorlab explore` finds them",
-        check=parse_overrides,
+        check=check_overrides,
     ),
     Param(
         "exact.target",
@@ -114,7 +114,7 @@ PARAMS: tuple[Param, ...] = (
         "events that come where a block of the driver begins, WINDOW/KIND/NUMBER=ADDRESS:BEGINS,…: at the BEGINSth "
         "begin of the block after the event's latency was set, if that is before the latency is over; strategy `aimed` "
         "of `panthorlab explore` sets them",
-        check=parse_targets,
+        check=check_targets,
     ),
     # --- the heap context write-out: the subject of the seed race
     Param(

@@ -11,6 +11,7 @@ import pytest
 
 from panthorlab.gpu.exact.order import FILE
 from panthorlab.gpu.exact.serve import TURN
+from panthorlab.gpu.kinds import is_known
 from panthorlab.run.explore.finding import DEFAULT_NS
 
 from .conftest import Cli
@@ -26,6 +27,10 @@ def test_seeds_are_interleavings_and_an_exploration_goes_on(run_dir: Path, cli: 
     assert first.exit == 0, first.stderr
     assert first.json["seeds"] == 4
     assert 2 <= first.json["interleavings"] <= 4
+    orders = [json.loads(line) for file in (tmp_path / "run").rglob(FILE) for line in file.read_text().splitlines()]
+    kinds = {kind for order in orders for kind, *_ in order["latencies"]}
+    assert kinds, "no latencies are on record"
+    assert all(map(is_known, kinds)), kinds
     log = (tmp_path / "run" / "events.jsonl").read_text()
     again = cli(*asked, "--seeds", 4)
     assert again.exit == 0, again.stderr

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 
 from panthorlab.cli import main as cli
 from panthorlab.errors import LabError, UsageError
+from panthorlab.gpu.kinds import KINDS
 from panthorlab.gpu.latency import Latencies, Override
 from panthorlab.gpu.pci import mark_of
 from panthorlab.outcome import Outcome
@@ -453,12 +454,23 @@ def test_of_few_seeds_nobody_says_that_it_is_growing() -> None:
         ("exact.override", "9" * 5000 + "/irq job/3=5"),
         ("exact.target", f"1/irq job/{'9' * 5000}=ffff:1"),
         ("exact.kinds", ",,"),
+        ("exact.kinds", "slices"),
+        ("exact.override", "1/irq jobs/3=5"),
+        ("exact.override", "1/irq job@x/3=5"),
+        ("exact.target", "1/slice/3=ff:1"),
     ],
 )
 def test_a_parameter_that_is_refused_is_named(name: str, value: str) -> None:
     with pytest.raises(UsageError, match=rf"^--param gpu\.{re.escape(name)}: ") as refused:
         parse_params([f"gpu.{name}={value}"])
     assert "digits" not in str(refused.value)
+
+
+def test_events_of_every_kind_can_be_named() -> None:
+    for kind in KINDS:
+        parse_params([f"gpu.exact.override=1/{kind}/3=5,1/{kind}@1/3=5", f"gpu.exact.kinds={kind}"])
+    with pytest.raises(UsageError, match=r"did you mean 'irq job'\?"):
+        parse_params(["gpu.exact.override=1/irq jobs/3=5"])
 
 
 def test_points_are_for_aims_alone(capsys: pytest.CaptureFixture[str]) -> None:
