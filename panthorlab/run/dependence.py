@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from panthorlab import __version__
+from panthorlab.board.emulated.overlay import contents
 from panthorlab.board.registry import find_board_file
 from panthorlab.errors import UsageError
 from panthorlab.files import digest, sha256, write_whole
@@ -33,6 +34,7 @@ def dependence(job: Job, qemu: str) -> dict[str, str]:
         "panthorlab's own side": _sources(*HOST_SIDE),
         "the board's file": sha256(find_board_file(job.board)),
         "the suites": digest(sha256(Path(suite)) for suite in job.suites),
+        **({"the overlay": contents.digest(Path(job.overlay))} if job.overlay else {}),
     }
 
 

@@ -123,6 +123,16 @@ def test_whatever_a_boot_depends_on_is_told_apart(tmp_path: Path) -> None:
     assert all(text.count("now)") for text in changed({}, now))
 
 
+def test_files_of_an_overlay_are_told_apart(tmp_path: Path) -> None:
+    (tmp_path / "overlay").mkdir()
+    (tmp_path / "overlay/a").write_text("one")
+    wanted = replace(job(tmp_path), overlay=str(tmp_path / "overlay"))
+    kept = dependence(wanted, "11.1.3")
+    assert list(changed(kept, dependence(wanted, "11.1.3"))) == []
+    (tmp_path / "overlay/a").write_text("two")
+    assert [text.split(" (")[0] for text in changed(kept, dependence(wanted, "11.1.3"))] == ["the overlay"]
+
+
 @pytest.mark.parametrize("content", [None, "", "[]", "{"])
 def test_a_boot_that_kept_nothing_cannot_be_repeated(tmp_path: Path, content: str | None) -> None:
     if content is not None:
