@@ -39,5 +39,5 @@ def test_fault_stays_in_its_job(session: Session, nth: tuple[int, ...]) -> None:
         struck = {name: session.struck(name) - count for name, count in before.items()}
     assert struck["cs-fault"] == len(nth), "not every fault came"
     assert struck["event-late"], "nothing was told late"
-    assert int(info["failed"]) == len(nth), f"{info['failed']} jobs failed of {len(nth)} faults"
+    assert int(info["broken"]) == len(nth), f"{info['broken']} jobs broke off at {len(nth)} faults"
     assert len(found()) == len(nth), f"the kernel told {len(found())} faults of {len(nth)}"
