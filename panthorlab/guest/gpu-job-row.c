@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Jobs in a row on one queue, of which some break off though the queue lives on (CS_FAULT): no other fails. Each is submitted when the one before has stored what it has to, which is before the driver knows
- * of its end if the emulated GPU tells it late: what ended just before a fault must not be taken for it.
+ * Jobs in a row on one queue, of which some break off though the queue lives on (CS_FAULT): no other
+ * fails. Each is submitted when the one before has stored what it has to, which is before the driver
+ * knows of its end if the emulated GPU tells it late: what ended just before a fault must not be taken
+ * for it.
  */
 
 #include "gpu-job.h"

@@ -31,23 +31,6 @@ static void call_heap(struct actor *actor)
 	actor->ret = raw(actor->race, DRM_IOCTL_PANTHOR_TILER_HEAP_CREATE, &create);
 }
 
-static int new_vm(struct race *race)
-{
-	struct drm_panthor_vm_create create = { 0 };
-	int ret = raw(race, DRM_IOCTL_PANTHOR_VM_CREATE, &create);
-
-	race->handle = create.id;
-	return ret ? fail(ret, "VM_CREATE") : 0;
-}
-
-static int destroy_vm(struct race *race)
-{
-	struct drm_panthor_vm_destroy destroy = { .id = race->handle };
-	int ret = raw(race, DRM_IOCTL_PANTHOR_VM_DESTROY, &destroy);
-
-	return ret ? fail(ret, "VM_DESTROY") : 0;
-}
-
 /**
  * struct tally - Calls, by where they were when their VM went
  * @refused: those that made no heap
@@ -60,13 +43,17 @@ struct tally {
 /* Stopped around the place where the heap is made: half of the calls shortly before it. */
 static int heap_round(struct race *race, struct actor *maker, struct edge *edge, struct tally *tally)
 {
-	int destroyed, ret = new_vm(race);
+	uint32_t handle;
+	int destroyed, ret = vm_make(race, 0, &handle);
 
-	ret = ret ?: actor_stop_after(maker, ACTOR, EARLIEST_NS + edge->ns / 2 + rand() % (edge->ns / 2 + 1));
-	destroyed = destroy_vm(race);
+	if (ret)
+		return fail(ret, "VM_CREATE");
+	race->handle = handle;
+	ret = actor_stop_after(maker, ACTOR, EARLIEST_NS + edge->ns / 2 + rand() % (edge->ns / 2 + 1));
+	destroyed = vm_drop(race, handle);
 	ret = actor_finish_last(maker) ?: ret;
 	if (ret || destroyed)
-		return ret ?: destroyed;
+		return ret ?: fail(destroyed, "VM_DESTROY");
 	if (maker->ret && maker->ret != -EINVAL)
 		return fail(maker->ret, "TILER_HEAP_CREATE in a VM that goes");
 	tally->refused += maker->ret != 0;

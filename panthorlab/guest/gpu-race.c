@@ -28,7 +28,7 @@
 #include "ktap.h"
 #include "options.h"
 
-static int vm_make(struct race *race, uint32_t vm, uint32_t *handle)
+int vm_make(struct race *race, uint32_t vm, uint32_t *handle)
 {
 	struct drm_panthor_vm_create create = { 0 };
 	int ret = raw(race, DRM_IOCTL_PANTHOR_VM_CREATE, &create);
@@ -38,7 +38,7 @@ static int vm_make(struct race *race, uint32_t vm, uint32_t *handle)
 	return ret;
 }
 
-static int vm_drop(struct race *race, uint32_t handle)
+int vm_drop(struct race *race, uint32_t handle)
 {
 	struct drm_panthor_vm_destroy destroy = { .id = handle };
 

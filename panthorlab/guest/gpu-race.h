@@ -65,6 +65,9 @@ bool is_waiting(const struct actor *actor);
 bool starts_waiting(struct actor *actor);
 
 /* Modes, as gpu-race.c tells them. */
+int vm_make(struct race *race, uint32_t vm, uint32_t *handle);
+int vm_drop(struct race *race, uint32_t handle);
+
 int race_create(struct race *race);
 int race_reuse(struct race *race);
 int race_bo(struct race *race);

@@ -50,20 +50,6 @@ static int crowded(struct lab *lab, const uint32_t *syncobj)
 	return ret ?: lab_expect(lab, syncobj[0], 0, "the work, when all others have had a slot,");
 }
 
-static int ended(struct lab *lab, uint32_t syncobj)
-{
-	int status, fd;
-	int ret = lab_fence(lab, syncobj, &fd);
-
-	ret = ret ?: lab_status(fd, LAB_SETTLE_MS, &status);
-	if (!ret && status != 1)
-		ret = fail(0, "the waiting group got no slot again: its fence's status is %d after %u ms",
-			   status, LAB_SETTLE_MS);
-	if (!ret && *lab_result(lab, 0, DONE) != 0xdefe77ed)
-		ret = fail(0, "fence status 1, but memory is 0x%08x", *lab_result(lab, 0, DONE));
-	return ret;
-}
-
 int sched_deferred(void)
 {
 	uint32_t syncobj[LAB_GROUPS];
@@ -83,7 +69,7 @@ int sched_deferred(void)
 		ret = crowded(&lab, syncobj);
 	ktap_result(1, !ret, "others take the slots while its work lasts", last_error());
 	if (!ret)
-		ret = ended(&lab, syncobj[0]);
+		ret = sched_comes_back(&lab, syncobj[0], DONE, 0xdefe77ed);
 	for (g = 1; g < lab.group_count; g++)
 		*lab_gate(&lab, g) = 1;
 	for (g = 1; !ret && g < lab.group_count; g++)

@@ -32,21 +32,6 @@ static int syncobjs(struct lab *lab, uint32_t *syncobj, unsigned int count)
 	return ret;
 }
 
-/* Whole jobs of another group: what would have signalled by itself has done so after these. */
-static int others_pass(struct lab *lab, unsigned int g, uint32_t syncobj)
-{
-	struct lab_submit how = { .signals = syncobj };
-	unsigned int i;
-	int ret = 0;
-
-	for (i = 0; !ret && i < 3; i++) {
-		ret = lab_store(lab, g, OTHER, 0x77000000 + i, &how);
-		if (!ret)
-			ret = lab_expect(lab, syncobj, 1, "a job of another group");
-	}
-	return ret;
-}
-
 /* A group without jobs has nothing to wait for, nor has an idle one. */
 static int nothing_to_wait_for(struct lab *lab, const uint32_t *syncobj)
 {
@@ -81,7 +66,7 @@ static int behind_a_job(struct lab *lab, const uint32_t *syncobj)
 	if (!ret)
 		ret = lab_wait_count(lab, 0, 0);
 	if (!ret)
-		ret = others_pass(lab, 1, syncobj[5]);
+		ret = sched_others_pass(lab, 1, 3, syncobj[5]);
 	for (i = 0; !ret && i < 4; i++)
 		ret = lab_expect(lab, syncobj[i], 0, what[i]);
 	how = (struct lab_submit){ .queue = 1, .signals = syncobj[4] };
@@ -111,7 +96,7 @@ static int behind_another_group(struct lab *lab, const uint32_t *syncobj)
 	if (!ret)
 		ret = lab_store(lab, 2, DONE, 0xc4a1c4a1, &last);
 	if (!ret)
-		ret = others_pass(lab, 2 + 1, syncobj[5]);
+		ret = sched_others_pass(lab, 2 + 1, 3, syncobj[5]);
 	if (!ret)
 		ret = lab_expect(lab, syncobj[1], 0, "nothing after another group's job");
 	if (!ret)
@@ -182,7 +167,7 @@ static int add(struct lab *lab, unsigned int g, uint32_t syncobj)
 static int write_by_cpu(struct lab *lab, unsigned int g, uint32_t syncobj)
 {
 	*lab_result(lab, 0, WORD) = 1;
-	return others_pass(lab, g, syncobj);
+	return sched_others_pass(lab, g, 3, syncobj);
 }
 
 /* Group 0 waits; @busy groups of others take the slots from it; @release lets it go on. */
@@ -198,7 +183,7 @@ static int blocked(struct lab *lab, const uint32_t *syncobj, unsigned int busy,
 	for (g = 2; !ret && g < busy + 2; g++)
 		ret = lab_wait_count(lab, g, 0);
 	if (!ret)
-		ret = others_pass(lab, 1, syncobj[1]);
+		ret = sched_others_pass(lab, 1, 3, syncobj[1]);
 	if (!ret)
 		ret = lab_expect(lab, syncobj[0], 0, "a blocked job");
 	/* its other queue is not blocked */
@@ -276,7 +261,7 @@ static int fault(struct lab *lab, const uint32_t *syncobj)
 	if (!ret)
 		ret = lab_wait_count(lab, 0, 0);
 	if (!ret)
-		ret = others_pass(lab, 1, syncobj[4]);
+		ret = sched_others_pass(lab, 1, 3, syncobj[4]);
 	*lab_gate(lab, 0) = 1;
 	if (!ret)
 		ret = lab_expect(lab, syncobj[1], -1, "the job that faults");
@@ -318,7 +303,7 @@ int sched_errors(void)
 		ret = refused(&lab, 0, syncobj[0]);
 	ktap_result(3, !ret, "a dead group takes no job", last_error());
 	if (!ret)
-		ret = others_pass(&lab, 1, syncobj[4]);
+		ret = sched_others_pass(&lab, 1, 3, syncobj[4]);
 	ktap_result(4, !ret, "another group of the VM works", last_error());
 	return ret ? 1 : 0;
 }

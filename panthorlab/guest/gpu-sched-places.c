@@ -14,7 +14,7 @@
 
 enum { REG_SYNC = 20, REG_DATA = 22 };
 enum { WAITER, TELLER, HOLDERS };	/* groups */
-enum { WORD = 14, DONE = 15, TOLD = 16 };	/* results */
+enum { WORD = 14, DONE = 15 };	/* results */
 
 /**
  * struct place - A word that a stream waits for
@@ -67,35 +67,6 @@ static int wait_at(struct lab *lab, const struct place *place, uint32_t syncobj)
 	return lab_submit(lab, WAITER, va, &cs, &how);
 }
 
-/* Whole jobs beside it: the driver looks at what groups wait for when a job has ended. */
-static int tell(struct lab *lab, uint32_t syncobj)
-{
-	struct lab_submit how = { .signals = syncobj };
-	unsigned int i;
-	int ret = 0;
-
-	for (i = 0; !ret && i < 3; i++) {
-		ret = lab_store(lab, TELLER, TOLD, i, &how);
-		ret = ret ?: lab_expect(lab, syncobj, 1, "a job beside it");
-	}
-	return ret;
-}
-
-/* It must come back while the others still have all slots. */
-static int comes_back(struct lab *lab, const struct place *place, uint32_t syncobj)
-{
-	int status, fd;
-	int ret = lab_fence(lab, syncobj, &fd);
-
-	ret = ret ?: lab_status(fd, LAB_SETTLE_MS, &status);
-	if (!ret && status != 1)
-		ret = fail(0, "the waiting group got no slot again: its fence's status is %d after %u ms", status,
-			   LAB_SETTLE_MS);
-	if (!ret && *lab_result(lab, 0, DONE) != 0x91ace000 + place->above)
-		ret = fail(0, "fence status 1, but memory is 0x%08x", *lab_result(lab, 0, DONE));
-	return ret;
-}
-
 /* @syncobj: of each group. All slots are taken from the one that waits before what it waits for is written. */
 static int wait_without_slot(struct lab *lab, const struct place *place, const uint32_t *syncobj)
 {
@@ -108,11 +79,12 @@ static int wait_without_slot(struct lab *lab, const struct place *place, const u
 	}
 	for (g = HOLDERS; !ret && g < lab->group_count; g++)
 		ret = lab_wait_count(lab, g, 0);
-	ret = ret ?: tell(lab, syncobj[TELLER]);
+	ret = ret ?: sched_others_pass(lab, TELLER, 3, syncobj[TELLER]);
 	ret = ret ?: lab_expect(lab, syncobj[WAITER], 0, "a job that waits");
 	*place->word = place->above + 1;
-	ret = ret ?: tell(lab, syncobj[TELLER]);
-	ret = ret ?: comes_back(lab, place, syncobj[WAITER]);
+	/* the driver looks there when a job has ended */
+	ret = ret ?: sched_others_pass(lab, TELLER, 3, syncobj[TELLER]);
+	ret = ret ?: sched_comes_back(lab, syncobj[WAITER], DONE, 0x91ace000 + place->above);
 	for (g = HOLDERS; g < lab->group_count; g++)
 		*lab_gate(lab, g) = 1;
 	for (g = HOLDERS; !ret && g < lab->group_count; g++)

@@ -13,7 +13,7 @@
 #define ALL	(JOBS * (JOBS + 1) / 2)	/* each adds another number, so that none can stand for another */
 
 enum { REG_ADDR = 20, REG_SUM = 22, REG_FLUSH = 24 };
-enum { SUM = 12, OTHER = 13 };	/* results */
+enum { SUM = 12 };	/* result */
 
 static int small_ring(struct lab *lab, unsigned int *g)
 {
@@ -49,20 +49,6 @@ static int add(struct lab *lab, unsigned int g, unsigned int number, uint32_t si
 	return lab_submit(lab, g, va, &cs, &how);
 }
 
-/* As many whole jobs of another group: by then the driver has put into the ring what it will. */
-static int others_pass(struct lab *lab, unsigned int g, uint32_t syncobj)
-{
-	struct lab_submit how = { .signals = syncobj };
-	unsigned int i;
-	int ret = 0;
-
-	for (i = 0; !ret && i < JOBS; i++) {
-		ret = lab_store(lab, g, OTHER, i, &how);
-		ret = ret ?: lab_expect(lab, syncobj, 1, "a job of another group");
-	}
-	return ret;
-}
-
 int sched_ring(void)
 {
 	uint32_t held, last, other;
@@ -81,7 +67,7 @@ int sched_ring(void)
 	ret = ret ?: lab_wait_count(&lab, g, 0);
 	for (i = 0; !ret && i < JOBS; i++)
 		ret = add(&lab, g, i + 1, i == JOBS - 1 ? last : 0);
-	ret = ret ?: others_pass(&lab, beside, other);
+	ret = ret ?: sched_others_pass(&lab, beside, JOBS, other);	/* then all is in the ring that will be */
 	ret = ret ?: lab_expect(&lab, last, 0, "the last of many jobs");
 	if (!ret && *lab_result(&lab, 0, SUM))
 		ret = fail(0, "jobs ran beside the one before them");
