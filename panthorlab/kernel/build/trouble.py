@@ -63,10 +63,10 @@ _SHELL = (
 )
 _SIGNALS = (
     *_SHELL,
+    # make and gcc write a line at once; it may be behind the half of a line of another job
     # make, of a recipe; a status above 128 is the shell's, for what ended a command of it
-    re.compile(rf"^\S*make(?:\[\d+\])?: \*\*\* \[.*\] (?P<name>{_NAMES}){_DUMPED}$"),
-    re.compile(r"^\S*make(?:\[\d+\])?: \*\*\* \[.*\] Error (?P<status>\d+)$"),
-    # gcc writes this at once, it may be behind the half of a line of another job
+    re.compile(rf"^(?:.*\s)?\S*make(?:\[\d+\])?: \*\*\* \[.*\] (?P<name>{_NAMES}){_DUMPED}$"),
+    re.compile(r"^(?:.*\s)?\S*make(?:\[\d+\])?: \*\*\* \[.*\] Error (?P<status>\d+)$"),
     re.compile(rf"^(?:.*\s)?\S+: (?:fatal|internal compiler) error: (?P<name>{_NAMES}) signal terminated program \S+$"),
     re.compile(r"^collect2: (?:fatal )?error: \S+ terminated with signal (?P<number>\d+)\b.*$"),
     re.compile(rf"^\S*clang\S*: error: unable to execute command: (?P<name>{_NAMES}){_DUMPED}$"),

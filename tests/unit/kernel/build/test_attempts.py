@@ -26,7 +26,7 @@ Trap = Callable[[str, str], None]
 WRAPPER = """\
 #!/bin/sh
 # The compiler, and what befalls it: `trap` has a word of the command line and what to do, once or always.
-read -r word action times < {trap} || exec {gcc} "$@"
+read -r word action times 2> /dev/null < {trap} || exec {gcc} "$@"
 case "$*" in *"$word"*) ;; *) exec {gcc} "$@" ;; esac
 test "$times" = always || rm {trap}
 case $action in

@@ -17,6 +17,8 @@ LINES = [
     ("make[2]: *** [/mnt/src/scripts/Makefile.vmlinux:34: vmlinux] Error 143", K.KILLED),
     ("make[3]: *** [scripts/Makefile.host:114: scripts/mod/modpost] Bus error (core dumped)", K.KILLED),
     ("make[1]: *** [Makefile:224: __sub-make] Terminated", K.KILLED),
+    ("trap/bin/gcc: 3: make: *** [Makefile:34: panthor_mmu.o] Killed", K.KILLED),  # of two jobs at once
+    ("x.c: In make[2]: *** [scripts/Makefile.build:229: x.o] Error 137", K.KILLED),
     ("make[2]: *** [x.mk:1: y] Error 139", K.CRASHED),
     ("make[2]: *** [x.mk:1: y] Segmentation fault (core dumped)", K.CRASHED),
     ("make: fork: Resource temporarily unavailable", K.MEMORY),
@@ -77,6 +79,7 @@ LINES = [
 HARMLESS = [
     '/mnt/src/x.c:3:2: error: #error "out of memory"',
     "/mnt/src/x.c:3:2: error: #error Killed",
+    "/mnt/src/x.c:3:2: error: #error make: *** [x] Killed",
     "/mnt/src/x.c:3:2: error: #error gcc: fatal error: Killed signal terminated program cc1",
     '/mnt/src/x.c:3:2: error: static assertion failed: "No space left on device"',
     "/mnt/src/x.c:14: Error: No space left on device",
