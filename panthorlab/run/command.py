@@ -23,6 +23,7 @@ from panthorlab.board.api import BootedBoard, RemoteProcess, RunDigest
 from panthorlab.board.onboard import programs
 from panthorlab.coverage.counts import AFTERWARDS
 from panthorlab.errors import BootError, LabError, PanthorlabError
+from panthorlab.jsonvalue import JsonObject
 from panthorlab.kernel.driver import driver_of
 from panthorlab.kernel.model import Kernel
 from panthorlab.kmsg import Kind
@@ -122,30 +123,30 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
         raise out.error
     status = outcome.died.exit_status if outcome.died else outcome.status or 0
     if options.json:
-        print(
-            json.dumps(
-                {
-                    "exit": status,
-                    "ran": outcome.status is not None,
-                    "command": command,
-                    "board": board.name,
-                    "kernel": kernel.key,
-                    "build_id": kernel.build_id,
-                    "run": str(run_dir),
-                    "notes": [*notes_of(kernel), *outcome.notes],
-                    "stdout": out.text(),
-                    "stderr": err.text(),
-                    "error": str(outcome.died) if outcome.died else None,
-                    "findings": [as_json(finding) for finding in outcome.findings],
-                    "holes": outcome.holes,
-                    "findings_exit": outcome.judged,
-                    "coverage": ran,
-                    "digest": asdict(outcome.digest) if outcome.digest else None,
-                },
-                indent=1,
-            )
-        )
+        told = _as_json(outcome, status, command, kernel, (out, err))
+        print(json.dumps({**told, "board": board.name, "run": str(run_dir), "coverage": ran}, indent=1))
     return status
+
+
+def _as_json(
+    outcome: CommandResult, status: int, command: list[str], kernel: Kernel, streams: tuple[_Capture, _Capture]
+) -> JsonObject:
+    out, err = streams
+    return {
+        "exit": status,
+        "ran": outcome.status is not None,
+        "command": command,
+        "kernel": kernel.key,
+        "build_id": kernel.build_id,
+        "notes": [*notes_of(kernel), *outcome.notes],
+        "stdout": out.text(),
+        "stderr": err.text(),
+        "error": str(outcome.died) if outcome.died else None,
+        "findings": [as_json(finding) for finding in outcome.findings],
+        "holes": outcome.holes,
+        "findings_exit": outcome.judged,
+        "digest": asdict(outcome.digest) if outcome.digest else None,
+    }
 
 
 def _run(

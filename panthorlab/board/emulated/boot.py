@@ -137,9 +137,7 @@ def _start(order: Order, made: ExitStack, on_progress: Callable[[str], None]) ->
     model = _model(order, file.gpu.model, run_dir, cpu, exact, exact_time) if file.gpu else None
     if model:
         made.callback(model.stop, 0.0)
-    initrd = run_dir / "initramfs.cpio"
-    files = firmware(file.gpu.model) if file.gpu else {}
-    initrd.write_bytes(build_initramfs(kernel, firmware=files, overlay=order.overlay))
+    initrd = _initramfs(order, run_dir)
     if model:
         model.wait_listening()
 
@@ -184,6 +182,13 @@ def _start(order: Order, made: ExitStack, on_progress: Callable[[str], None]) ->
         lambda why_lost: ExactShell(agent, why_lost, exact_time, watch) if exact_time else AgentShell(agent, why_lost),
         {**machine_facts(file, extra), **order.facts, "host_cpu": cpu},
     )
+
+
+def _initramfs(order: Order, run_dir: Path) -> Path:
+    initrd = run_dir / "initramfs.cpio"
+    files = firmware(order.file.gpu.model) if order.file.gpu else {}
+    initrd.write_bytes(build_initramfs(order.kernel, firmware=files, overlay=order.overlay))
+    return initrd
 
 
 def _arguments(
