@@ -190,7 +190,6 @@ class GpuDevice:
         elif kind == GpuCommand.FLUSH:
             if self._trace.on:
                 self._trace.instant("GPU", f"flush 0x{payload:x}")
-            self.chip.mmu.forget()
             self.mcu.clean_cache()
             if payload & GpuCommand.FLUSH_INVALIDATE == GpuCommand.FLUSH_INVALIDATE:
                 self.chip.flush_caches()

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The MCU's own view of memory: address space 0, where the firmware interface and the queues' ring pointers live.
 
-Translations are cached, as a TLB may do, until a command to address space 0 or a cache flush.
+Translations are cached, as in a TLB, until address space 0 drops its own.
 """
 
 from __future__ import annotations

@@ -158,7 +158,6 @@ class Queue:
         self._scheduled = False
         if not self._alive or self._frozen:
             return
-        self.group.space.forget()
         if self._breaks_off():
             return
         try:

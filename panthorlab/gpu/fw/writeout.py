@@ -92,7 +92,6 @@ class WriteOut:
             return
         write = self._writes[0]
         try:
-            self._space.forget()
             self._space.write(write.va, write.data, self._requester)
         except MemoryStall:
             self._hold("locked", self._chip.params.number("writeout.lock_ms") / 1000, self._lock_released)

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The MMU's address spaces: registers, latched translation, region locks, faults.
 
-Source: panthor_regs.h and panthor_mmu.c (Linux 6.12, 7.3). Commands complete at once; AS_STATUS reads busy only by
-misdeed `as-stuck`.
+Source: panthor_regs.h and panthor_mmu.c (Linux 6.12, 7.3), panfrost_regs.h for what commands do. They complete at once;
+AS_STATUS reads busy only by misdeed `as-stuck`. Translations that were used stay, whatever becomes of the page tables, until UPDATE, a
+flush or UNLOCK of their region, or a reset. A flush of the GPU's caches leaves them.
 """
 
 from __future__ import annotations
@@ -23,6 +24,8 @@ from panthorlab.gpu.trace import Trace
 UPDATE, LOCK, UNLOCK, FLUSH_PT, FLUSH_MEM = 1, 2, 3, 4, 5
 COMMANDS = ("NOP", "UPDATE", "LOCK", "UNLOCK", "FLUSH_PT", "FLUSH_MEM")
 MODE_UNMAPPED, MODE_IDENTITY, MODE_AARCH64_4K = 1, 2, 6
+TRANSLATIONS = 4096
+"""Translations of pages that an address space keeps at most. When there are more, it drops all."""
 Release = Callable[[], None]
 
 
@@ -75,7 +78,6 @@ class AddressSpace:
 
     def command(self, value: int) -> None:
         """Register AS_COMMAND."""
-        self.forget()
         if rule := self._misbehaviour.strikes("as-stuck", space="user" if self.index else "firmware"):
             self._busy_until = self._now() + rule.seconds
         if value == UPDATE:
@@ -85,6 +87,10 @@ class AddressSpace:
         elif value in (UNLOCK, FLUSH_PT, FLUSH_MEM):
             if value != UNLOCK:
                 self.flushed()
+            if self.locked is not None:
+                self._forget_within(*self.locked)
+            elif value != UNLOCK:
+                self.forget()
             self._unlock(COMMANDS[value])
         elif value:
             self._reporter.unmodelled(f"AS_COMMAND {value}", f"AS{self.index}_COMMAND {value}")
@@ -94,7 +100,6 @@ class AddressSpace:
         self.transtab = self.memattr = self.lockaddr = 0
         self.transcfg = MODE_UNMAPPED
         self._busy_until = 0.0
-        self.forget()
         self._unlock("reset", wake=False)
         self._update()
 
@@ -110,6 +115,16 @@ class AddressSpace:
         self._readable.clear()
         self._writable.clear()
 
+    def _forget_within(self, start: int, end: int) -> None:
+        """Drop cached translations of the addresses from `start` to before `end`."""
+        gone = [page for page in self._tlb if start <= page << 12 < end]
+        if gone:
+            self.version += 1
+        for page in gone:
+            del self._tlb[page]
+            self._readable.pop(page, None)
+            self._writable.pop(page, None)
+
     @property
     def enabled(self) -> bool:
         return self.mode != MODE_UNMAPPED
@@ -121,6 +136,7 @@ class AddressSpace:
     def _update(self) -> None:
         if self.enabled:
             self._trace.end(self.track)
+        self.forget()
         self.epoch += 1
         self._watched.clear()
         self.mode = TRANSCFG_MODE.of(self.transcfg)
@@ -196,9 +212,12 @@ class AddressSpace:
                 raise self._fault(rule.exception, va, access, requester)
         cached = self._tlb.get(va >> 12)
         if cached is None:
-            cached = self._tlb[va >> 12] = self._walk(va, access, requester)
-        region, base, found = cached
-        fault = permission(found.entry, found.level, access in (Access.WRITE, Access.ATOMIC), access is Access.EXECUTE)
+            found = self._walk(va, access, requester)
+            if len(self._tlb) >= TRANSLATIONS:
+                self.forget()
+            cached = self._tlb[va >> 12] = found
+        region, base, leaf = cached
+        fault = permission(leaf.entry, leaf.level, access in (Access.WRITE, Access.ATOMIC), access is Access.EXECUTE)
         if fault is not None:
             raise self._fault(fault.exception, va, access, requester)
         if access in (Access.WRITE, Access.ATOMIC) and not region.writable:
@@ -323,6 +342,6 @@ class Mmu:
             space.reset()
 
     def forget(self) -> None:
-        """Drop all cached translations: GPU-wide cache flush, or guest RAM was mapped or unmapped."""
+        """Drop all cached translations: guest RAM was mapped or unmapped."""
         for space in self.spaces:
             space.forget()
