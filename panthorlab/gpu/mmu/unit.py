@@ -2,8 +2,8 @@
 """The MMU's address spaces: registers, latched translation, region locks, faults.
 
 Source: panthor_regs.h and panthor_mmu.c (Linux 6.12, 7.3), panfrost_regs.h for what commands do. They complete at once;
-AS_STATUS reads busy only by misdeed `as-stuck`. Translations that were used stay, whatever becomes of the page tables, until UPDATE, a
-flush or UNLOCK of their region, or a reset. A flush of the GPU's caches leaves them.
+AS_STATUS reads busy only by misdeed `as-stuck`. Translations that were used stay, whatever becomes of the page tables,
+until UPDATE, a flush or UNLOCK of their region, or a reset. A flush of the GPU's caches leaves them.
 """
 
 from __future__ import annotations

@@ -11,11 +11,13 @@ from hypothesis import strategies as st
 
 from panthorlab.gpu.cs.ports import Access, BusError, MemoryFault, MemoryStall, Requester
 from panthorlab.gpu.generation import Generation
+from panthorlab.gpu.mmu.unit import TRANSLATIONS
 from panthorlab.gpu.registers import RegisterKind
 
 RAM_BASE, RAM_SIZE = 0x4000_0000, 0x40_0000
 VA = 0x8000_0000_3000
-READ_ONLY = 0x60000000000E43 | 0x80
+RW_PAGE = 0x60000000000E43
+READ_ONLY = RW_PAGE | 0x80
 Bench = Any  # conftest.Bench
 
 
@@ -264,11 +266,53 @@ def test_physical_address_without_ram_is_a_gpu_bus_fault(bench: Bench) -> None:
     assert bench.read("MMU_INT_RAWSTAT") == 0
 
 
-def test_translations_are_not_kept_over_a_command(bench: Bench) -> None:
+UPDATE, UNLOCK, FLUSH_PT, FLUSH_MEM = 1, 3, 4, 5
+
+
+@pytest.mark.parametrize("command", [UNLOCK, FLUSH_PT, FLUSH_MEM])
+def test_what_flushes_a_region_drops_its_translations_alone(bench: Bench, command: int) -> None:
+    beyond = VA + 0x8000  # the smallest region that can be locked
+    bench.user.map(beyond)
+    for va in (VA, beyond):
+        space(bench).read(va, 8, Requester.LSU)
+        bench.user.unmap(va)
+    bench.lock(1, VA)
+    bench.as_write(1, "COMMAND", command)
+    with pytest.raises(MemoryFault):
+        space(bench).read(VA, 8, Requester.LSU)
+    space(bench).write(beyond, b"stale", Requester.LSU, wait=False)
+
+
+@pytest.mark.parametrize("command", [UPDATE, FLUSH_PT, FLUSH_MEM])
+def test_what_flushes_without_a_region_drops_all_translations(bench: Bench, command: int) -> None:
     space(bench).read(VA, 8, Requester.LSU)
     bench.user.unmap(VA)
+    bench.as_write(1, "COMMAND", command)
+    with pytest.raises(MemoryFault):
+        space(bench).read(VA, 8, Requester.LSU)
+
+
+def test_translations_stay_until_they_are_told_to_go(bench: Bench) -> None:
+    """Through flushes of the caches, an UNLOCK without a region, and commands to other address spaces."""
+    space(bench).write(VA, b"as it was", Requester.LSU)
+    bench.user.unmap(VA)
+    bench.write("GPU_CMD", 0x23304)
+    bench.as_write(1, "COMMAND", UNLOCK)
+    bench.as_write(2, "COMMAND", UPDATE)
+    assert space(bench).read(VA, 9, Requester.LSU) == b"as it was"
+    bench.user.entry(VA, bench.page() | RW_PAGE)
+    assert space(bench).read(VA, 9, Requester.LSU) == b"as it was"
     bench.lock(1, VA)
-    bench.as_write(1, "COMMAND", 4)
+    bench.as_write(1, "COMMAND", UNLOCK)
+    assert space(bench).read(VA, 9, Requester.LSU) == bytes(9)
+
+
+def test_an_address_space_keeps_so_many_translations_and_no_more(bench: Bench) -> None:
+    pages = [VA + (i << 12) for i in range(TRANSLATIONS + 1)]
+    for va in pages:
+        bench.user.entry(va, bench.user.pa(VA) | RW_PAGE)
+        space(bench).read(va, 8, Requester.LSU)
+    bench.user.unmap(VA)
     with pytest.raises(MemoryFault):
         space(bench).read(VA, 8, Requester.LSU)
 
