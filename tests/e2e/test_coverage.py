@@ -21,6 +21,7 @@ from panthorlab.board.registry import open_board
 from panthorlab.coverage import counts
 from panthorlab.coverage.dwarf import read_vmlinux
 from panthorlab.coverage.lines import executed
+from panthorlab.kernel.model import Kernel
 from panthorlab.kernel.store import find
 from panthorlab.run import measure
 from panthorlab.run.arms import ALONE
@@ -92,12 +93,13 @@ def test_debug_information_changes_no_instruction(measured: Done, cli: Cli) -> N
     assert places[-1] - places[0] < 20
 
 
-def test_a_kernel_without_debug_information_is_refused(cli: Cli, tmp_path: Path) -> None:
-    key = cli("build", "--json").json["base"]["key"]
-    done = cli("run", "--kernel", key, "--coverage", "--output", tmp_path / "run")
+def test_a_kernel_that_cannot_be_measured_is_refused(
+    cli: Cli, module_kernels: tuple[Kernel, Kernel], tmp_path: Path
+) -> None:
+    done = cli("run", "--kernel", module_kernels[1].key, "--coverage", "--output", tmp_path / "run")
     assert done.exit == 2
-    assert "no debug information" in done.json["error"]
-    assert "--config coverage" in done.json["hint"]
+    assert "a module cannot be measured" in done.json["error"]
+    assert "--config gcov" in done.json["hint"]
 
 
 def test_a_command_is_measured_too(measured: Done, tmp_path: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from panthorlab.board.boardtime import TimeName
 from panthorlab.board.emulated.board import EmulatedBoard
 from panthorlab.board.emulated.booted import BootedEmulatedBoard
 from panthorlab.board.emulated.file import EmulatedFile
@@ -114,7 +115,10 @@ def boot(side_kernel: Callable[[str], Kernel], tmp_path_factory: pytest.TempPath
     def start(side: str, **params: str) -> Iterator[Booted]:
         board = EmulatedBoard("guest", EmulatedFile.model_validate({"type": "emulated"}))
         gpu = {f"gpu.{name.replace('__', '.')}": value for name, value in params.items()}
-        with board.boot(side_kernel(side), log_dir=tmp_path_factory.mktemp("guest"), params=gpu) as booted:
+        # The log comes by itself, when the guest runs: in exact time it does so for whoever waits for a command alone.
+        with board.boot(
+            side_kernel(side), log_dir=tmp_path_factory.mktemp("guest"), params=gpu, time=TimeName.HOST
+        ) as booted:
             log = Log()
             follow = booted.shell.start(["kmsg-follow"], on_stdout=log.add)
             yield Booted(booted, log)

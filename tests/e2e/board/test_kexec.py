@@ -13,6 +13,7 @@ from typing import cast
 import pytest
 
 from panthorlab.board.api import Hazard
+from panthorlab.board.boardtime import TimeName
 from panthorlab.board.emulated.board import EmulatedBoard
 from panthorlab.board.emulated.booted import BootedEmulatedBoard
 from panthorlab.board.emulated.file import EmulatedFile
@@ -58,7 +59,7 @@ def board(module_kernels: tuple[Kernel, Kernel], tmp_path: Path) -> Iterator[Boo
     (overlay / "Image").write_bytes(module_kernels[1].image.read_bytes())
     emulated = EmulatedBoard("kexec", EmulatedFile.model_validate({"type": "emulated"}))
     # Whoever waits for the console alone waits by the host's clock, by which a guest in exact time does not get on.
-    with emulated.boot(module_kernels[1], log_dir=tmp_path / "logs", overlay=overlay, time="host") as booted:
+    with emulated.boot(module_kernels[1], log_dir=tmp_path / "logs", overlay=overlay, time=TimeName.HOST) as booted:
         yield booted
 
 
