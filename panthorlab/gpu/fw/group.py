@@ -70,6 +70,7 @@ class Group:
             self._ack_timer.cancel()
             self._ack_timer = None
         self._stopping.cancel()
+        self.events.forget()
         self._release()
 
     def _release(self) -> None:
@@ -208,6 +209,7 @@ class Group:
             self.memory.write(self._suspend_buffer, suspend.pack(streams))
         for queue in self.queues.values():
             queue.acknowledge_state(Cs.STOP)
+        self.events.leave()
         self.chip.trace.end(self.track)
         self._release()
         self.memory.put(self.output + CsgOut.STATUS_STATE, 1)

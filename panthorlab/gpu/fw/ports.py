@@ -61,8 +61,8 @@ class EventPort(Protocol):
     def raise_event(self, bit: int) -> None:
         """Raise a CSG event. No effect while the driver has not acknowledged the previous one."""
 
-    def deliver(self, name: str, raise_: Callable[[], None], alive: Callable[[], bool] = lambda: True) -> None:
-        """Raise an event of the group or of one of its streams; misdeeds may drop or delay it."""
+    def deliver(self, name: str, raise_: Callable[[], None], alive: Callable[[], bool]) -> None:
+        """Raise an event of a stream; misdeeds may drop or delay it, a late one is raised only if `alive()` then."""
 
 
 class GroupPort(Protocol):

@@ -364,6 +364,21 @@ def test_a_late_event_of_a_group_that_has_left_its_slot_touches_nothing(bench: B
     assert not bench.take_stream_events()
 
 
+@pytest.mark.parametrize("state", [SUSPEND, Csg.TERMINATE])
+def test_what_a_group_has_to_say_is_said_before_it_has_left_its_slot(bench: Bench, state: int) -> None:
+    """Then no slot without a group has an event: the driver takes those of a group when it has left, and no others."""
+    arm(bench, "event-late,event=idle,ms=30")
+    bench.put_ring(*STORE)
+    bench.start()
+    bench.pump(lambda: stored(bench))
+    assert not bench.take_events()
+    bench.request(state)
+    assert bench.acknowledged(state)
+    assert bench.take_events() == Csg.IDLE
+    bench.elapse(0.1)
+    assert not bench.take_events()
+
+
 def test_interrupt_messages_are_lost_late_and_doubled(bench: Bench) -> None:
     def messages(seconds: float) -> int:
         before = irq.raised
