@@ -36,5 +36,6 @@ int sched_long(void);
 int sched_patient(void);
 int sched_handles(void);
 int sched_walk(void);
+int sched_asleep(void);
 
 #endif
