@@ -406,11 +406,18 @@ def test_context_is_written_before_the_acknowledgement(make_bench: Any, state: i
     assert bench.texts("write-out") == ["CSG 0.0 AS1 0x800000003000: written"]
 
 
+def lose_heap(bench: Bench) -> None:
+    """As the driver does it: out of the page table, and of the TLB."""
+    bench.user.unmap(HEAP_VA)
+    bench.lock(1, HEAP_VA)
+    bench.as_write(1, "COMMAND", 3)
+
+
 def test_unmapped_context_faults_and_holds_the_acknowledgement(make_bench: Any) -> None:
     """The race: the heap is gone before the write-out; the address space is still enabled."""
     bench = heap_bench(make_bench, "writeout.delay_ms=1", "writeout.stall_ms=80")
     bench.request(TERMINATE)
-    bench.user.unmap(HEAP_VA)
+    lose_heap(bench)
     bench.pump(lambda: bench.read("MMU_INT_RAWSTAT") == 2)
     assert bench.as_read(1, "FAULTSTATUS") == bench.fault(Requester.MCU, 0x03C3)
     assert bench.as_read(1, "FAULTADDRESS_LO") == HEAP_VA & 0xFFFFFFFF
@@ -434,9 +441,7 @@ def test_the_race_can_be_seen_in_the_trace(make_bench: Any) -> None:
     trace = ChromeTrace(file)
     bench = heap_bench(make_bench, "writeout.delay_ms=1", trace=trace)
     bench.request(TERMINATE)
-    bench.user.unmap(HEAP_VA)
-    bench.lock(1, HEAP_VA)
-    bench.as_write(1, "COMMAND", 4)
+    lose_heap(bench)
     bench.pump(lambda: bench.read("MMU_INT_RAWSTAT") == 2)
     bench.disable_space(1)
     bench.pump(lambda: bench.acknowledged(TERMINATE))
@@ -472,7 +477,7 @@ def test_the_trace_tells_when_timestamp_was_zero(make_bench: Any) -> None:
 def test_stall_is_bounded(make_bench: Any) -> None:
     bench = heap_bench(make_bench, "writeout.delay_ms=1", "writeout.stall_ms=10")
     bench.request(TERMINATE)
-    bench.user.unmap(HEAP_VA)
+    lose_heap(bench)
     bench.pump(lambda: bench.acknowledged(TERMINATE), 0.5)
     assert any("given up" in t for t in bench.texts("check"))
 
@@ -494,7 +499,7 @@ def test_locked_region_holds_the_write_and_is_walked_afterwards(make_bench: Any,
     bench.request(TERMINATE)
     bench.elapse(0.01)
     assert bench.texts("write-out") == []
-    bench.user.unmap(HEAP_VA)
+    lose_heap(bench)
     bench.as_write(1, "COMMAND", command)
     assert bench.read("MMU_INT_RAWSTAT") == 2
 
@@ -532,7 +537,7 @@ def test_acknowledgement_first_is_wrong_on_purpose(make_bench: Any) -> None:
     bench = heap_bench(make_bench, "ack.first=1", "writeout.delay_ms=3")
     bench.request(TERMINATE)
     assert bench.acknowledged(TERMINATE)
-    bench.user.unmap(HEAP_VA)  # a correct driver may do so now
+    lose_heap(bench)  # a correct driver may do so now
     bench.pump(lambda: bench.read("MMU_INT_RAWSTAT") == 2)
 
 
@@ -546,7 +551,7 @@ def test_size_offset_source(make_bench: Any) -> None:
     bench.pump(lambda: bench.acknowledged(SUSPEND))
     quads = [bench.quad(bench.user.pa(HEAP_VA) + 8 * i) for i in range(8)]
     assert quads == [0xFFFFFFFFFFFFFFFF] * 2 + [0] + [0xFFFFFFFFFFFFFFFF] * 5
-    bench.user.unmap(HEAP_VA)
+    lose_heap(bench)
     bench.put_iface64(RING_IFACE + 8, bench.quad(bench.mcu.pa(RING_IFACE + 0x1000)))
     bench.start(RESUME)
     bench.request(TERMINATE)
