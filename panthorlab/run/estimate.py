@@ -40,6 +40,7 @@ SUITE: Final[Mapping[str, float]] = {
     "fence-lock": 0,
     "lost-memory": 0,
     "huge-pages": 0,
+    "reclaim": 0,
     "deep-firmware-images": 0,
     "deep-gpu-trouble": 0,
     "deep-leaks": 0,

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What must not be written before a buffer was let go must not be so afterwards; and where nothing was, nothing is.
+ */
+
+#include "gpu-evict.h"
+
+#include "ktap.h"
+
+#define FATAL_MS	2000
+
+/* A store there faults, and reaches nothing. It costs a group of its own. */
+static int must_fault(struct scene *scene, const struct buffer *buffer, uint64_t va)
+{
+	struct cs cs = scene_stream(scene, 1);
+	uint32_t group, state, queues;
+	int status, ret = gpu_group_create(&scene->gpu, scene->vm, 1, &group);
+
+	scene_store(&cs, va, 0xbad);
+	ret = ret ?: scene_submit(scene, group, 0, &cs, 1);
+	ret = ret ?: gpu_fence_status(&scene->gpu, scene->syncobj[1], GPU_TIMEOUT_MS, &status);
+	ret = ret ?: gpu_wait_group_state(&scene->gpu, group, DRM_PANTHOR_GROUP_STATE_FATAL_FAULT, FATAL_MS, &state,
+					  &queues);
+	if (!ret && !(state & DRM_PANTHOR_GROUP_STATE_FATAL_FAULT))
+		ret = fail(0, "a store to 0x%llx does not fault", (unsigned long long)va);
+	out("# info fault%llx=0x%llx\n", (unsigned long long)va, (unsigned long long)va);
+	return ret ?: buffer_seen(buffer) ?: gpu_group_destroy(&scene->gpu, group);
+}
+
+int mode_protection(unsigned int count, unsigned int seed)
+{
+	static struct scene scene;
+	struct buffer buffer;
+	int ret = scene_create(&scene, 1) ?: buffer_make(&scene, false, 5, 1, &buffer);
+
+	(void)count, (void)seed;
+	ktap_start(3);
+	ret = ret ?: buffer_map(&scene, scene.vm, &buffer, EVICT_VA, 0, 5, 0);
+	ret = ret ?: buffer_map(&scene, scene.vm, &buffer, OTHER_VA, 0, 5, DRM_PANTHOR_VM_BIND_OP_MAP_READONLY);
+	ret = ret ?: buffer_fill(&scene, &buffer, EVICT_VA) ?: buffer_goes(&scene, &buffer);
+	ret = ret ?: buffer_read(&scene, &buffer, OTHER_VA);
+	ktap_check(ret, "what is read-only can be read afterwards");
+	ret = ret ?: must_fault(&scene, &buffer, OTHER_VA + GPU_PAGE);
+	ktap_check(ret, "what is read-only is not written afterwards");
+	/* A fault costs the VM its groups. */
+	ret = ret ?: gpu_group_create(&scene.gpu, scene.vm, 1, &scene.group);
+	ret = ret ?: buffer_read(&scene, &buffer, EVICT_VA) ?: buffer_goes(&scene, &buffer);
+	ret = ret ?: buffer_unmap(&scene, scene.vm, EVICT_VA + 2 * GPU_PAGE, 1);
+	ret = ret ?: must_fault(&scene, &buffer, EVICT_VA + 2 * GPU_PAGE);
+	ktap_check(ret, "what was unmapped while it was gone is not there afterwards");
+	return ktap_status();
+}

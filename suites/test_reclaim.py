@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Buffers that the driver lets go of, as when memory is short: what was in them is there when they are used again.
+
+Debugfs has the driver do so at once (file `shrink`), if there is swap; panthor of 6.x and 7.0 cannot.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from panthorlab.errors import EvidenceError
+from panthorlab.run.session import Session
+from panthorlab.run.trouble import RESIDUAL
+
+pytestmark = [
+    pytest.mark.driver("vm", "groups"),
+    pytest.mark.kernel("swap"),
+    pytest.mark.usefixtures("nothing_left"),
+]
+
+
+def evict(session: Session, mode: str, *arguments: str) -> Mapping[str, str]:
+    info = session.check("gpu-evict", "--mode", mode, *arguments, timeout=60).info
+    if info["can"] == "0":
+        pytest.skip("this driver cannot let go of buffers")
+    return info
+
+
+def proved(info: Mapping[str, str]) -> None:
+    if info["gone"] == "0":
+        raise EvidenceError("the driver let go of nothing meanwhile")
+
+
+def test_what_was_let_go_is_there_when_it_is_used(session: Session) -> None:
+    evict(session, "cases")
+
+
+def test_what_may_not_be_written_is_not_written_afterwards(session: Session) -> None:
+    with session.findings_expected({"mmu-fault", "cs-fault", "cs-fatal"}) as found:
+        info = evict(session, "protection")
+    faulted = {int(finding.va, 16) for finding in found() if finding.kind == "mmu-fault" and finding.va}
+    stored = {int(va, 16) for name, va in info.items() if name.startswith("fault")}
+    assert stored <= faulted, f"no fault at {sorted(map(hex, stored - faulted))}"
+
+
+def test_jobs_run_while_memory_is_let_go(session: Session) -> None:
+    proved(evict(session, "race", "--count", "60"))
+
+
+def test_memory_is_mapped_and_unmapped_while_it_is_let_go(session: Session) -> None:
+    proved(evict(session, "binds", "--seed", "1", "--count", "60"))
+
+
+def test_heaps_render_after_they_were_let_go(session: Session) -> None:
+    with session.misbehaving("tiler-chunk,times=0"), session.findings_expected(RESIDUAL):
+        proved(evict(session, "heap", "--count", "5"))
