@@ -139,7 +139,7 @@ int buffer_goes(struct scene *scene, const struct buffer *buffer)
 			    after.resident, i);
 	if (after.evictions != before.evictions + 1)
 		return fail(0, "%u evictions before, %u after one", before.evictions, after.evictions);
-	return 0;
+	return swap_out(buffer->bo.size);
 }
 
 int buffer_is_back(struct scene *scene, const struct buffer *buffer)

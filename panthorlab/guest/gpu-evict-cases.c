@@ -114,11 +114,11 @@ static int replaced_meanwhile(struct scene *scene)
 	struct buffer buffer, other;
 	int ret = gone(scene, false, 13, 1, &buffer);
 
-	ret = ret ?: buffer_make(scene, false, 3, 1, &other);
-	ret = ret ?: buffer_map(scene, scene->vm, &other, OTHER_VA, 0, 3, 0) ?: buffer_fill(scene, &other, OTHER_VA);
+	ret = ret ?: buffer_make(scene, false, 21, 1, &other);
+	ret = ret ?: buffer_map(scene, scene->vm, &other, OTHER_VA, 0, 21, 0) ?: buffer_fill(scene, &other, OTHER_VA);
 	ret = ret ?: buffer_goes(scene, &other);
 	ret = ret ?: buffer_map(scene, scene->vm, &other, EVICT_VA + 5 * GPU_PAGE, 0, 3, 0);
-	ret = ret ?: buffer_read(scene, &other, EVICT_VA + 5 * GPU_PAGE);
+	ret = ret ?: buffer_read_part(scene, &other, EVICT_VA + 5 * GPU_PAGE, 0, 3);
 	ret = ret ?: buffer_read_part(scene, &buffer, EVICT_VA, 0, 5);
 	ret = ret ?: buffer_read_part(scene, &buffer, EVICT_VA + 8 * GPU_PAGE, 8, 13);
 	return ret ?: buffer_seen(&buffer);

@@ -23,6 +23,8 @@
 #define SWAP_MAGIC	"SWAPSPACE2"
 #define GEM_EVICTED	0x4u	/* state */
 #define GEMS_MAX	65536
+#define CGROUPS		"/sys/fs/cgroup"
+#define CGROUP		CGROUPS "/gpu-evict"	/* of this process and its buffers */
 
 /* The first page of a disk to swap to: include/linux/swap.h, union swap_header. */
 struct swap_header {
@@ -33,6 +35,44 @@ struct swap_header {
 };
 
 _Static_assert(sizeof(struct swap_header) == GPU_PAGE, "a header is a page");
+
+static int read_file(const char *path, char *text, size_t size)
+{
+	size_t used = 0;
+	ssize_t n = 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return fail(-errno, "%s", path);
+	while (used < size - 1 && (n = read(fd, text + used, size - 1 - used)) > 0)
+		used += n;
+	if (n < 0)
+		n = fail(-errno, "%s", path);
+	close(fd);
+	text[used] = '\0';
+	return n < 0 ? n : 0;
+}
+
+static int write_file(const char *path, const char *text)
+{
+	int fd = open(path, O_WRONLY | O_CLOEXEC), ret = 0;
+
+	if (fd < 0)
+		return fail(-errno, "%s", path);
+	if (write(fd, text, strlen(text)) < 0)
+		ret = -errno;
+	close(fd);
+	return ret ? fail(ret, "%s, written", path) : 0;
+}
+
+static int cgroup_begin(void)
+{
+	if (mount("none", CGROUPS, "cgroup2", 0, NULL) && errno != EBUSY)
+		return fail(-errno, "mount of " CGROUPS);
+	if (mkdir(CGROUP, 0755) && errno != EEXIST)
+		return fail(-errno, CGROUP);
+	return write_file(CGROUPS "/cgroup.subtree_control", "+memory") ?: write_file(CGROUP "/cgroup.procs", "0");
+}
 
 int swap_begin(void)
 {
@@ -49,12 +89,40 @@ int swap_begin(void)
 	if (written != sizeof(header) || fsync(fd))
 		return fail(-errno, "the header of " SWAP_DISK);
 	close(fd);
-	return swapon(SWAP_DISK, 0) && errno != EBUSY ? fail(-errno, "swapon") : 0;
+	return swapon(SWAP_DISK, 0) && errno != EBUSY ? fail(-errno, "swapon") : cgroup_begin();
 }
 
 int swap_end(void)
 {
-	return swapoff(SWAP_DISK) ? fail(-errno, "swapoff") : 0;
+	int ret = write_file(CGROUPS "/cgroup.procs", "0");
+
+	return ret ?: swapoff(SWAP_DISK) ? fail(-errno, "swapoff") : 0;
+}
+
+static int swapped_kib(long *kib)
+{
+	char text[32];
+	int ret = read_file(CGROUP "/memory.swap.current", text, sizeof(text));
+
+	*kib = ret ? 0 : atol(text) / 1024;
+	return ret;
+}
+
+/* All that the cgroup has is asked for, of which some is always in use: that this fails says nothing. */
+int swap_out(size_t bytes)
+{
+	long before, after;
+	int ret = swapped_kib(&before);
+
+	if (!ret)
+		ret = write_file(CGROUP "/memory.reclaim", "1G swappiness=200");
+	if (ret && ret != -EAGAIN)
+		return ret;
+	ret = swapped_kib(&after);
+	if (!ret && (size_t)(after - before) * 1024 < bytes)
+		ret = fail(0, "%ld KiB are on the disk, %ld before: a buffer of %zu is not among them", after, before,
+			   bytes / 1024);
+	return ret;
 }
 
 static int debugfs_path(const struct gpu *gpu, const char *name, char *path, size_t size)
@@ -77,42 +145,12 @@ bool evict_can(const struct gpu *gpu)
 int evict_pages(const struct gpu *gpu, unsigned int pages, unsigned long *gone)
 {
 	char path[64], text[32];
-	ssize_t n;
-	int fd, ret = debugfs_path(gpu, "shrink", path, sizeof(path));
+	int ret = debugfs_path(gpu, "shrink", path, sizeof(path));
 
-	if (ret)
-		return ret;
-	fd = open(path, O_RDWR | O_CLOEXEC);
-	if (fd < 0)
-		return fail(-errno, "%s", path);
-	if (dprintf(fd, "%u", pages) < 0)
-		ret = fail(-errno, "%s, written", path);
-	n = pread(fd, text, sizeof(text) - 1, 0);
-	if (!ret && n <= 0)
-		ret = fail(n ? -errno : 0, "%s, read", path);
-	close(fd);
-	if (!ret) {
-		text[n] = '\0';
-		*gone = strtoul(text, NULL, 0);
-	}
+	snprintf(text, sizeof(text), "%u", pages);
+	ret = ret ?: write_file(path, text) ?: read_file(path, text, sizeof(text));
+	*gone = ret ? 0 : strtoul(text, NULL, 0);
 	return ret;
-}
-
-static int read_file(const char *path, char *text, size_t size)
-{
-	size_t used = 0;
-	ssize_t n = 0;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return fail(-errno, "%s", path);
-	while (used < size - 1 && (n = read(fd, text + used, size - 1 - used)) > 0)
-		used += n;
-	if (n < 0)
-		n = fail(-errno, "%s", path);
-	close(fd);
-	text[used] = '\0';
-	return n < 0 ? n : 0;
 }
 
 int evict_row(const struct gpu *gpu, size_t size, struct gem *gem)
@@ -144,17 +182,18 @@ int evict_row(const struct gpu *gpu, size_t size, struct gem *gem)
 int evict_resident_kib(const struct gpu *gpu, long *kib)
 {
 	static char text[4096];
-	char path[64], *at;
+	char path[64], unit[16] = "", *at;
 	int ret;
 
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", gpu->fd);
 	ret = read_file(path, text, sizeof(text));
 	if (ret)
 		return ret;
+	*kib = 0;
 	at = strstr(text, "drm-resident-memory:");
-	if (!at || sscanf(at, "%*s %ld", kib) != 1)
-		return fail(0, "%s does not tell drm-resident-memory", path);
-	if (strncmp(strchrnul(at + strcspn(at, "0123456789"), ' '), " KiB", 4) && *kib)
-		return fail(0, "%s tells drm-resident-memory in other units", path);
+	if (!at)	/* is left out when no buffer has any */
+		return strstr(text, "drm-total-memory:") ? 0 : fail(0, "%s does not tell of memory", path);
+	if (sscanf(at, "%*s %ld%15s", kib, unit) < 1 || (*kib && strcmp(unit, "KiB")))
+		return fail(0, "%s: “%.40s”", path, at);
 	return 0;
 }

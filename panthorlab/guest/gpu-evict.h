@@ -40,6 +40,9 @@ struct gem {
 int swap_begin(void);
 int swap_end(void);
 
+/* Write what this process has to it; so many bytes at least, which were not there before. */
+int swap_out(size_t bytes);
+
 /* Whether this driver can let go of buffers. */
 bool evict_can(const struct gpu *gpu);
 
@@ -68,7 +71,7 @@ int buffer_read_part(struct scene *scene, const struct buffer *buffer, uint64_t 
 /* The CPU finds it in the buffer. */
 int buffer_seen(const struct buffer *buffer);
 
-/* The driver lets go of the buffer; of no memory of it; it has its memory. */
+/* The driver lets go of the buffer, and what was in it goes to the disk; it has its memory. */
 int buffer_goes(struct scene *scene, const struct buffer *buffer);
 int buffer_is_back(struct scene *scene, const struct buffer *buffer);
 
