@@ -14,11 +14,7 @@ from panthorlab.errors import EvidenceError
 from panthorlab.run.session import Session
 from panthorlab.run.trouble import RESIDUAL
 
-pytestmark = [
-    pytest.mark.driver("vm", "groups"),
-    pytest.mark.kernel("swap"),
-    pytest.mark.usefixtures("nothing_left"),
-]
+pytestmark = [pytest.mark.driver("vm", "groups"), pytest.mark.kernel("swap"), pytest.mark.usefixtures("nothing_left")]
 
 
 def evict(session: Session, mode: str, *arguments: str) -> Mapping[str, str]:
