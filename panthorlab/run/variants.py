@@ -18,7 +18,7 @@ from panthorlab.run.overlay_need import wanting
 from panthorlab.run.record import Need, Planned, Variant
 from panthorlab.run.record.plans import Traits
 
-DEBUG: Final = ("kasan", "kmemleak", "prove-locking", "atomic-sleep", "ubsan", "swap")
+DEBUG: Final = ("kasan", "kmemleak", "prove-locking", "atomic-sleep", "ubsan", "failslab", "swap")
 """Fragments of the debug kernel: all at once, for each of them as a kernel of its own would take as long to build. With
 swap the driver can let go of buffers, which is where locks and lifetimes are hardest."""
 DEBUG_NAME: Final = "debug"

@@ -98,6 +98,7 @@ def test_a_comment_cannot_make_a_difference(log: Path) -> None:
         (*DEFAULT_FRAGMENTS, "kmemleak"),
         (*DEFAULT_FRAGMENTS, "atomic-sleep"),
         (*DEFAULT_FRAGMENTS, "panthor-module"),
+        (*DEFAULT_FRAGMENTS, "failslab"),
         (*DEFAULT_FRAGMENTS, "kasan", "prove-locking", "kmemleak", "atomic-sleep"),
         ("panthor", "rk3588"),
     ],

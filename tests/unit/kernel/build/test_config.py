@@ -263,7 +263,9 @@ def test_a_result_as_asked_for_is_accepted(tmp_path: Path, symbols: dict[str, kc
         config.check_result(request, "CONFIG_BAR=y\n", symbols, "6.12")
 
 
-SHIPPED = "panthor qemu-virt rk3588 kasan prove-locking kmemleak atomic-sleep panthor-module tyr huge-pages swap"
+SHIPPED = (
+    "panthor qemu-virt rk3588 kasan prove-locking kmemleak atomic-sleep panthor-module tyr huge-pages failslab swap"
+)
 
 
 @pytest.mark.parametrize("name", SHIPPED.split())
