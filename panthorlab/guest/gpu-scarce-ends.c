@@ -8,7 +8,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-/* docs/findings/0041 */
+/* docs/findings/0051 */
 #define UNMAP	"panthor_vm_unmap_range"
 
 /* -- VM_DESTROY */

@@ -22,8 +22,8 @@
 static const struct part {
 	const char *name, *within, *spare;
 } parts[] = {
-	{ "probe-device", "__devm_drm_dev_alloc", "drm_minor_alloc drm_dev_init" },	/* docs/findings/0042 */
-	{ "probe-init", "panthor_device_init", "devfreq_add_device" },			/* docs/findings/0043 */
+	{ "probe-device", "__devm_drm_dev_alloc", "drm_minor_alloc drm_dev_init" },	/* docs/findings/0052 */
+	{ "probe-init", "panthor_device_init", "devfreq_add_device" },			/* docs/findings/0053 */
 };
 
 #define PARTS	(sizeof(parts) / sizeof(parts[0]))
@@ -66,6 +66,16 @@ static int tell(int fd, const char *device)
 	return pwrite(fd, device, strlen(device), 0) < 0 ? fail(-errno, "%s", device) : 0;
 }
 
+/* The kernel makes the file in /dev without asking whether it could; a driver may be bound and have none. */
+static bool has_node(void)
+{
+	struct gpu gpu;
+	bool found = gpu_open(&gpu) != -ENODEV;
+
+	gpu_close(&gpu);
+	return found;
+}
+
 /* A probe whose @nth allocation fails; afterwards the driver is off the GPU. @left: as scarce_disarm() says. */
 static int try_probe(struct scarce *s, const struct driver *driver, unsigned int nth, unsigned int *left)
 {
@@ -82,7 +92,11 @@ static int try_probe(struct scarce *s, const struct driver *driver, unsigned int
 		return ret;
 	if (bound && tell(driver->bind, driver->device))
 		return fail(0, "fails without reason after it has failed: %s", strdupa(last_error()));
-	ret = sentinel_job();
+	if (!bound && !*left && !has_node()) {
+		ret = tell(driver->unbind, driver->device);
+		ret = ret ?: tell(driver->bind, driver->device);
+	}
+	ret = ret ?: sentinel_job();
 	return ret ?: tell(driver->unbind, driver->device);
 }
 

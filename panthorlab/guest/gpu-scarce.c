@@ -202,8 +202,8 @@ static const struct call *mode_calls(const char *name)
 
 static void usage(FILE *stream)
 {
-	fputs("usage: gpu-scarce --mode maps|points|objects|late|files|ends|probe [--call NAME] [--unsparing] [--most N]\n"
-	      "                  [--seed N]\n", stream);
+	fputs("usage: gpu-scarce --mode maps|points|objects|late|files|ends|probe [--call NAME] [--lasting] [--unsparing]\n"
+	      "                  [--most N] [--seed N]\n", stream);
 }
 
 int main(int argc, char **argv)
@@ -216,6 +216,7 @@ int main(int argc, char **argv)
 		{ "call", .word = &s.only },
 		{ "most", .number = &s.most, .least = 1, .most = INT32_MAX },
 		{ "seed", .number = &seed, .most = INT32_MAX },
+		{ "lasting", .flag = &s.lasting },
 		{ "unsparing", .flag = &s.unsparing },
 		{ 0 }
 	};

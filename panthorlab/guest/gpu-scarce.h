@@ -8,7 +8,7 @@
 
 #define SCARCE_PAGES	8u	/* of the buffers that calls are made with */
 #define SCARCE_NEVER	1000000u	/* more allocations than any call makes */
-#define SCARCE_SCHED	"drm_sched_init"	/* docs/findings/0040 */
+#define SCARCE_SCHED	"drm_sched_init"	/* docs/findings/0050 */
 #define SCARCE_ERRORS	134u	/* one more than the greatest */
 
 enum {
@@ -23,6 +23,8 @@ struct call;
  * @nth: file that says which allocation of this thread fails
  * @most: so many calls of a kind are struck at most
  * @random: state of what chooses these
+ * @filter: file that says whether settings of the injection are for this thread
+ * @lasting: what comes after the one that fails fails, too
  * @unsparing: also what calls spare
  * @only: the one call that is made; empty: all of them
  * @path: of the render node
@@ -34,10 +36,10 @@ struct call;
  * @errors: how often with which of them
  */
 struct scarce {
-	int nth;
+	int nth, filter;
 	unsigned int most;
 	uint64_t random;
-	bool unsparing;
+	bool lasting, unsparing;
 	const char *only;
 	char path[PATH_MAX];
 
