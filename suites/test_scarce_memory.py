@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """An allocation fails, each one of a call once: the call fails, too, or has done what it says, and works afterwards.
 
-What is known to go wrong then (docs/findings/0001, 0040 to 0043) is spared; `benchmarks/suites/test_scarce_unspared.py`
+What is known to go wrong then (docs/findings/0001, 0050 to 0053) is spared; `benchmarks/suites/test_scarce_unspared.py`
 does also that.
 """
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """As the suite `scarce-memory`, but what that spares fails, too. Not among the suites: 6.12.117 and 7.3.4 die of it
-(docs/findings/0001, 0040, 0042), or warn (0041). What devfreq makes of it (0043) is spared here, too."""
+(docs/findings/0001, 0050, 0052), or warn (0051). What devfreq makes of it (0053) is spared here, too."""
 
 from __future__ import annotations
 

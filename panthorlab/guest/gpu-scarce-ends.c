@@ -8,8 +8,10 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-/* docs/findings/0051 */
-#define UNMAP	"panthor_vm_unmap_range"
+/* docs/findings/0051. In its own file panthor_vm_unmap_range() may be inlined though it is there for others. */
+#define UNMAP		"panthor_vm_unmap_range"
+#define UNMAP_VM	"panthor_vm_destroy panthor_vm_pool_destroy_vm"
+#define UNMAP_VMS	"panthor_vm_destroy panthor_vm_pool_destroy panthor_postclose"
 
 /* -- VM_DESTROY */
 
@@ -127,10 +129,10 @@ static int make_close(struct scarce *s)
 }
 
 const struct call scarce_ends[] = {
-	{ "VM_DESTROY", 0, 0, 0, UNMAP, begin_vm_in_use, destroy_vm, scarce_vm_works, right_vm_gone, NULL },
+	{ "VM_DESTROY", 0, 0, 0, UNMAP_VM, begin_vm_in_use, destroy_vm, scarce_vm_works, right_vm_gone, NULL },
 	{ "GEM_CLOSE", 0, 0, 0, NULL, begin_bo_in_use, drop_bo, NULL, NULL, NULL },
 	{ "GROUP_DESTROY", 0, 0, 0, NULL, begin_group_in_use, destroy_group, right_group, right_group_gone, NULL },
 	{ "TILER_HEAP_DESTROY", 0, 0, 0, UNMAP, make_heap, destroy_heap, NULL, right_heap_gone, NULL },
-	{ "close", 0, 0, 0, UNMAP, begin_open, make_close, NULL, NULL, NULL },
+	{ "close", 0, 0, 0, UNMAP_VMS, begin_open, make_close, NULL, NULL, NULL },
 	{ 0 }
 };
