@@ -19,7 +19,7 @@ MADE_UP: Final = FOLDER.with_name("mutants")
 MUTANTS: Final = MADE_UP / "mutants.toml"
 DRIVER: Final = "drivers/gpu/drm/panthor"
 
-Id = Annotated[str, Field(pattern=r"^\d\d-[a-z0-9]+(-[a-z0-9]+)*$")]
+Id = Annotated[str, Field(pattern=r"^\d{2,3}-[a-z0-9]+(-[a-z0-9]+)*$")]
 Commit = Annotated[str, Field(pattern=r"^[0-9a-f]{12}$")]
 Release = Annotated[str, Field(pattern=r"^\d+\.\d+(\.\d+)?$")]
 Sentence = Annotated[str, Field(min_length=8)]
@@ -38,6 +38,10 @@ class _Row(BaseModel):
     @property
     def patch(self) -> Path:
         return FOLDER / f"{self.id}.patch"
+
+    @property
+    def number(self) -> str:
+        return self.id.partition("-")[0]
 
 
 class Control(_Row):
@@ -139,9 +143,9 @@ AnyTable = TypeVar("AnyTable", Table, Mutants)
 def _check_unique(rows: Sequence[Row]) -> None:
     seen: set[str] = set()
     for row in rows:
-        if row.id[:2] in seen:
+        if row.number in seen:
             raise ValueError(f"{row.id}: another row has this id or number")
-        seen.add(row.id[:2])
+        seen.add(row.number)
 
 
 def load(path: Path = TABLE) -> Table:
@@ -169,7 +173,7 @@ def choose(table: Table | Mutants, names: list[str]) -> list[Row]:
         return [row for row in rows if isinstance(row, Control) or row.unshown is None]
     chosen: dict[str, Row] = {}
     for name in names:
-        found = [row for row in rows if row.id.startswith(name)]
+        found = [row for row in rows if name == row.number or (not name.isdigit() and row.id.startswith(name))]
         if not found:
             raise UsageError(f"no row is called {name}", hint="`benchmarks/bugs.py --list` shows them")
         chosen |= {row.id: row for row in found}
