@@ -44,7 +44,7 @@ static unsigned int probe_count;
 
 static bool is_refused(struct uapi *u, const struct wrong *w)
 {
-	return uapi_refusal(uapi_call(u, w));
+	return gpu_refusal(uapi_call(u, w));
 }
 
 static bool is_kept(struct uapi *u, const struct wrong *w)

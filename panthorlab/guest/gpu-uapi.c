@@ -29,13 +29,6 @@ static const char *verdict_name(int error)
 	return error ? strerrorname_np(-error) : "accepted";
 }
 
-/* What a driver answers to a wrong argument; anything else (ENODEV, EIO, ...) says nothing about it. */
-bool uapi_refusal(int error)
-{
-	return error == -EINVAL || error == -ENOENT || error == -EFAULT || error == -E2BIG ||
-	       error == -ENOMEM || error == -EACCES || error == -EPERM || error == -ERANGE;
-}
-
 void uapi_result(struct uapi *u, bool ok, const char *name)
 {
 	ktap_result(++u->results, ok, name, last_error());
@@ -58,10 +51,10 @@ static bool uapi_refused(struct uapi *u, const struct wrong *w)
 	if (u->counting)
 		return ++u->results;
 	ret = uapi_call(u, w);
-	if (!uapi_refusal(ret))
+	if (!gpu_refusal(ret))
 		fail(0, "%s", verdict_name(ret));
-	uapi_result(u, uapi_refusal(ret), w->name);
-	return uapi_refusal(ret);
+	uapi_result(u, gpu_refusal(ret), w->name);
+	return gpu_refusal(ret);
 }
 
 /* The calls as they are meant: each must work, or refusing them would prove nothing. */

@@ -81,7 +81,6 @@ void uapi_mappings(struct uapi *u);
 int uapi_priorities(struct uapi *u);
 void uapi_answers(struct uapi *u);
 
-bool uapi_refusal(int error);
 int uapi_call(struct uapi *u, const struct wrong *w);
 void uapi_leaks(struct uapi *u);
 void uapi_result(struct uapi *u, bool ok, const char *name);

@@ -23,6 +23,13 @@ int gpu_ioctl(struct gpu *gpu, unsigned long request, void *arg, const char *nam
 	return ret ? fail(-errno, "%s", name) : 0;
 }
 
+/* What a driver answers to a wrong argument; anything else (ENODEV, EIO, ...) says nothing about it. */
+bool gpu_refusal(int error)
+{
+	return error == -EINVAL || error == -ENOENT || error == -EFAULT || error == -E2BIG ||
+	       error == -ENOMEM || error == -EACCES || error == -EPERM || error == -ERANGE;
+}
+
 int gpu_query(struct gpu *gpu, uint32_t type, void *info, uint32_t size)
 {
 	struct drm_panthor_dev_query query = {

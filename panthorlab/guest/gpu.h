@@ -104,6 +104,7 @@ struct gpu_job {
 
 int gpu_ioctl(struct gpu *gpu, unsigned long request, void *arg, const char *name);
 #define GPU_IOCTL(gpu, name, arg) gpu_ioctl(gpu, DRM_IOCTL_##name, arg, #name)
+bool gpu_refusal(int error);
 
 unsigned int gpu_devices(char (*paths)[PATH_MAX]);
 int gpu_device(unsigned int number, char *path);

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What fdinfo tells of a file: time and cycles of its jobs, if the driver was told to look at them, and its memory.
+ */
+
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include "gpu-later.h"
+#include "ktap.h"
+
+#define CYCLES		1u	/* bits of `profiling` */
+#define TIME		2u
+#define HOLD_US		10000
+#define SETTLE_US	2000000	/* until a job that has ended is accounted for */
+
+enum { REG_GATE = 0, REG_WORD = 2, RUNS = 4, GATE = 5 };
+
+/**
+ * struct usage - The lines of a file; -1: there is none. Without a resident buffer there is none for these
+ */
+struct usage {
+	long long ns, cycles;
+	long long total, shared, resident;
+};
+
+static bool number(const char *line, const char *key, long long *value)
+{
+	char unit[8] = "";
+	size_t length = strlen(key);
+
+	if (strncmp(line, key, length) || sscanf(line + length, ": %lld %7s", value, unit) < 1)
+		return false;
+	if (!strcmp(unit, "KiB"))
+		*value *= 1024;
+	else if (!strcmp(unit, "MiB"))
+		*value *= 1024 * 1024;
+	return true;
+}
+
+static int look(const struct gpu *gpu, struct usage *usage)
+{
+	char path[64], line[160];
+	FILE *file;
+
+	*usage = (struct usage){ -1, -1, -1, -1, 0 };
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", gpu->fd);
+	file = fopen(path, "re");
+	if (!file)
+		return fail(-errno, "%s", path);
+	while (fgets(line, sizeof(line), file))
+		if (!number(line, "drm-engine-panthor", &usage->ns) &&
+		    !number(line, "drm-cycles-panthor", &usage->cycles) &&
+		    !number(line, "drm-total-memory", &usage->total) &&
+		    !number(line, "drm-shared-memory", &usage->shared))
+			number(line, "drm-resident-memory", &usage->resident);
+	fclose(file);
+	return 0;
+}
+
+static int open_profiling(const struct gpu *gpu, int flags)
+{
+	struct stat st;
+	char path[80];
+
+	if (fstat(gpu->fd, &st))
+		return -1;
+	snprintf(path, sizeof(path), "/sys/dev/char/%u:%u/device/profiling", major(st.st_rdev), minor(st.st_rdev));
+	return open(path, flags | O_CLOEXEC);
+}
+
+static int profiling_write(const struct gpu *gpu, const char *text)
+{
+	int fd = open_profiling(gpu, O_WRONLY);
+	int ret = fd < 0 || write(fd, text, strlen(text)) != (ssize_t)strlen(text) ?
+		  fail(-errno, "profiling: %s", text) : 0;
+
+	if (fd >= 0)
+		close(fd);
+	return ret;
+}
+
+static int profiling_is(const struct gpu *gpu, unsigned int mask)
+{
+	int fd = open_profiling(gpu, O_RDONLY);
+	char text[16] = "";
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
+
+	if (fd >= 0)
+		close(fd);
+	return n > 0 && strtoul(text, NULL, 0) == mask ? 0 : fail(0, "profiling is %s instead of %u", text, mask);
+}
+
+static int profiling(const struct gpu *gpu, unsigned int mask)
+{
+	char text[16];
+
+	snprintf(text, sizeof(text), "%u\n", mask);
+	return profiling_write(gpu, text) ?: profiling_is(gpu, mask);
+}
+
+/* A job that runs until its gate is opened, HOLD_US later at least. @most_us: and that is all that it took. */
+static int hold(struct scene *scene, int64_t *most_us)
+{
+	struct cs cs = scene_stream(scene, 2);
+	volatile uint32_t *runs = scene_result(scene, RUNS), *gate = scene_result(scene, GATE);
+	int64_t since = now_us(), deadline = since + SETTLE_US;
+	unsigned int loop;
+	int status, ret;
+
+	*runs = *gate = 0;
+	scene_store(&cs, scene_result_va(scene, RUNS), 1);
+	cs_move48(&cs, REG_GATE, scene_result_va(scene, GATE));
+	loop = cs.count;
+	cs_load32(&cs, REG_WORD, REG_GATE);
+	cs_wait(&cs, CS_SB_ALL);
+	cs_branch(&cs, CS_EQUAL, REG_WORD, loop);
+	ret = scene_submit(scene, scene->group, 0, &cs, 2);
+	while (!ret && !*runs && now_us() < deadline)
+		sleep_us(100);
+	sleep_us(HOLD_US);
+	*gate = 1;
+	ret = ret ?: gpu_fence_status(&scene->gpu, scene->syncobj[2], GPU_TIMEOUT_MS, &status);
+	*most_us = now_us() - since;
+	return ret ?: status == 1 ? 0 : fail(0, "a job that lasts: fence status %d", status);
+}
+
+/* The driver adds a job up some time after its fence. */
+static int look_until_more(struct gpu *gpu, const struct usage *before, struct usage *after)
+{
+	int64_t deadline = now_us() + SETTLE_US;
+	int ret;
+
+	do {
+		ret = look(gpu, after);
+	} while (!ret && after->ns <= before->ns && after->cycles <= before->cycles && now_us() < deadline);
+	return ret;
+}
+
+/* One job with @mask: what is asked for grows by as much as the job took, what is not is not told. */
+static int grows(struct later *later, unsigned int mask)
+{
+	struct gpu *gpu = &later->scene.gpu;
+	struct usage before, after;
+	int64_t most_us;
+	int ret = profiling(gpu, mask) ?: look(gpu, &before) ?: hold(&later->scene, &most_us) ?:
+		  look_until_more(gpu, &before, &after);
+	long long ns = after.ns - before.ns;
+
+	if (ret)
+		return ret;
+	if ((after.ns >= 0) != !!(mask & TIME) || (after.cycles >= 0) != !!(mask & CYCLES))
+		return fail(0, "mask %u: %lld ns and %lld cycles are told", mask, after.ns, after.cycles);
+	if (mask & TIME && (ns < HOLD_US * 1000LL || ns > most_us * 1000))
+		return fail(0, "mask %u: %lld ns of a job of %d to %lld us", mask, ns, HOLD_US, (long long)most_us);
+	if (mask & CYCLES && after.cycles <= before.cycles)
+		return fail(0, "mask %u: %lld cycles, then %lld", mask, before.cycles, after.cycles);
+	return 0;
+}
+
+static int time_and_cycles(struct later *later)
+{
+	return grows(later, TIME | CYCLES);
+}
+
+static int time_alone(struct later *later)
+{
+	return grows(later, TIME);
+}
+
+static int cycles_alone(struct later *later)
+{
+	return grows(later, CYCLES);
+}
+
+/* Nothing is told, and nothing was counted in secret. */
+static int switched_off(struct later *later)
+{
+	struct gpu *gpu = &later->scene.gpu;
+	struct usage before, after;
+	int64_t most_us;
+	int ret = profiling(gpu, TIME | CYCLES) ?: look(gpu, &before) ?: profiling(gpu, 0);
+
+	ret = ret ?: hold(&later->scene, &most_us) ?: look(gpu, &after);
+	if (!ret && (after.ns >= 0 || after.cycles >= 0))
+		ret = fail(0, "%lld ns and %lld cycles are told", after.ns, after.cycles);
+	/* When the next job is accounted for, the last one would be. */
+	ret = ret ?: profiling(gpu, TIME | CYCLES) ?: hold(&later->scene, &most_us) ?: look_until_more(gpu, &before, &after);
+	if (!ret && after.ns - before.ns > most_us * 1000)
+		ret = fail(0, "%lld ns after a job of %lld us", after.ns - before.ns, (long long)most_us);
+	return ret;
+}
+
+/* A file that had no jobs has used nothing, and one that had has used no more when another one works. */
+static int of_this_file(struct later *later)
+{
+	static struct scene idle;
+	struct gpu *gpu = &later->scene.gpu;
+	struct usage before, after, others;
+	int64_t most_us;
+	int ret = profiling(gpu, TIME | CYCLES) ?: scene_create(&idle, 1) ?: look(gpu, &before);
+
+	ret = ret ?: hold(&later->scene, &most_us) ?: look_until_more(gpu, &before, &after) ?: look(&idle.gpu, &others);
+	if (!ret && (others.ns || others.cycles))
+		ret = fail(0, "a file without jobs has used %lld ns, %lld cycles", others.ns, others.cycles);
+	ret = ret ?: hold(&idle, &most_us) ?: look_until_more(&idle.gpu, &others, &others) ?: look(gpu, &before);
+	if (!ret && (before.ns != after.ns || before.cycles != after.cycles))
+		ret = fail(0, "%lld ns and %lld cycles more by a job of another file", before.ns - after.ns,
+			   before.cycles - after.cycles);
+	gpu_close(&idle.gpu);
+	return ret;
+}
+
+static int wrong_masks(struct later *later)
+{
+	static const char *const wrong[] = { "4\n", "7\n", "-1\n", "0xffffffff\n", "4294967297\n", "on\n", "\n", "1 2\n" };
+	struct gpu *gpu = &later->scene.gpu;
+	size_t i;
+	int ret = profiling(gpu, CYCLES) ?: profiling_write(gpu, "0x2") ?: profiling_is(gpu, TIME);
+
+	for (i = 0; !ret && i < LATER_COUNT(wrong); i++) {
+		if (!profiling_write(gpu, wrong[i]))
+			ret = fail(0, "%s is taken", wrong[i]);
+		ret = ret ?: profiling_is(gpu, TIME);
+	}
+	return ret;
+}
+
+int later_usage(void)
+{
+	static const struct later_check checks[] = {
+		{ "wrong values of profiling", wrong_masks },
+		{ "time and cycles of a job", time_and_cycles },
+		{ "time alone", time_alone },
+		{ "cycles alone", cycles_alone },
+		{ "nothing is counted when nobody looks", switched_off },
+		{ "of this file", of_this_file },
+	};
+	struct gpu gpu;
+	int fd, ret = gpu_open(&gpu);
+
+	fd = ret ? -1 : open_profiling(&gpu, O_RDONLY);
+	if (!ret && fd < 0) {
+		ktap_start(1);
+		out("ok 1 usage # SKIP the driver has no file `profiling` in sysfs\n");
+		out_flush();
+		return 0;
+	}
+	close(fd);
+	ret = LATER_RUN("usage", 0, "profiling", checks);
+	if (profiling(&gpu, 0))
+		ret = 1;
+	gpu_close(&gpu);
+	return ret;
+}
+
+/* -- memory ------------------------------------------------------------------------------------------------------- */
+
+#define MEMORY_VA	0x9000000ull
+#define SIZE		(3ll * GPU_PAGE)
+
+static int expect(struct gpu *gpu, const struct usage *before, long long total, long long shared, long long resident,
+		  const char *what)
+{
+	struct usage after;
+	int ret = look(gpu, &after);
+
+	if (!ret && (after.total - before->total != total || after.shared - before->shared != shared ||
+		     after.resident - before->resident != resident))
+		ret = fail(0, "%s: %lld bytes more, %lld of them shared, %lld resident", what,
+			   after.total - before->total, after.shared - before->shared, after.resident - before->resident);
+	return ret;
+}
+
+/* One buffer: made, used by the GPU, shared, had by another file as well, and gone. */
+static int memory_of_a_buffer(struct later *later)
+{
+	struct gpu *gpu = &later->scene.gpu, other;
+	struct usage before, others;
+	uint32_t handle, there;
+	int fd, ret = look(gpu, &before) ?: gpu_open(&other) ?: look(&other, &others);
+
+	ret = ret ?: later_bo(gpu, SIZE, 0, &handle) ?: expect(gpu, &before, SIZE, 0, 0, "made");
+	ret = ret ?: later_map(gpu, later->scene.vm, handle, MEMORY_VA, SIZE);
+	ret = ret ?: expect(gpu, &before, SIZE, 0, SIZE, "mapped") ?: later_export(gpu, handle, &fd);
+	ret = ret ?: expect(gpu, &before, SIZE, SIZE, SIZE, "a file") ?: expect(&other, &others, 0, 0, 0, "another's");
+	ret = ret ?: later_import(&other, fd, &there) ?: expect(gpu, &before, SIZE, SIZE, SIZE, "shared");
+	ret = ret ?: expect(&other, &others, SIZE, SIZE, SIZE, "imported") ?: later_close(gpu, handle);
+	ret = ret ?: expect(gpu, &before, 0, 0, 0, "closed") ?: expect(&other, &others, SIZE, SIZE, SIZE, "left over");
+	close(fd);
+	ret = ret ?: later_close(&other, there) ?: expect(&other, &others, 0, 0, 0, "closed there, too");
+	gpu_close(&other);
+	return ret;
+}
+
+int later_memory(void)
+{
+	static const struct later_check checks[] = {
+		{ "memory of a buffer", memory_of_a_buffer },
+	};
+	struct gpu gpu;
+	struct usage usage = { 0 };
+	int ret = gpu_open(&gpu) ?: look(&gpu, &usage);
+
+	gpu_close(&gpu);
+	if (!ret && usage.total < 0) {
+		ktap_start(1);
+		out("ok 1 memory # SKIP fdinfo does not tell of memory\n");
+		out_flush();
+		return 0;
+	}
+	return LATER_RUN("memory", 0, "memory in fdinfo", checks);
+}
