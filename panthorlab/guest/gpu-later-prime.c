@@ -15,12 +15,14 @@
 #include <linux/dma-buf.h>
 
 #include "gpu-later.h"
-#include "ktap.h"
+#include "held.h"
 
 #define SHARED_VA	0x8000000ull
 #define SIZE		(4 * GPU_PAGE)
 #define WORD(page)	((page) * (GPU_PAGE / 4))
-#define ORDERS		6u	/* of three who have a buffer */
+#define LARGE		(2u << 20)	/* bytes that can be told from what else comes and goes */
+#define TOLERABLE_KIB	512
+#define SETTLE_MS	500
 
 /* A second file with a VM and a group. */
 static struct scene other;
@@ -139,45 +141,76 @@ static int outlives_handle(struct later *later)
 	return ret ?: later_stores(&other, SHARED_VA + 4, 0x444) ?: later_loads(&later->scene, SHARED_VA + 4, 0x444);
 }
 
-/* Handle, file and the other one's handle go in each order: the buffer's row goes with the last of them. */
-static int goes_with_the_last(struct later *later)
+/* Memory that the CPU has written to, which is not there before that. */
+static int filled(struct gpu *gpu, uint32_t *handle)
 {
-	static const unsigned int orders[ORDERS][3] = {
-		{ 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 }, { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 },
-	};
-	struct gpu *gpu = &later->scene.gpu;
-	unsigned int i, step;
-	int ret = 0;
+	void *at;
+	int ret = later_bo(gpu, LARGE, 0, handle) ?: later_mmap(gpu, *handle, LARGE, &at);
 
-	for (i = 0; !ret && i < ORDERS; i++) {
-		uint32_t handle, there;
-		uint64_t offset;
-		int fd;
-
-		ret = later_bo(gpu, SIZE, 0, &handle) ?: later_offset(gpu, handle, &offset);
-		ret = ret ?: later_export(gpu, handle, &fd) ?: later_import(&other.gpu, fd, &there);
-		for (step = 0; !ret && step < 3; step++) {
-			ret = later_row(gpu, offset, NULL);
-			switch (orders[i][step]) {
-			case 0:
-				ret = ret ?: later_close(gpu, handle);
-				break;
-			case 1:
-				ret = ret ?: close(fd) ? fail(-errno, "close") : 0;
-				break;
-			default:
-				ret = ret ?: later_close(&other.gpu, there);
-			}
-		}
-		if (!ret && !later_row(gpu, offset, NULL))
-			ret = fail(0, "order %u: nobody has the buffer, and it is there", i);
-	}
-	return ret;
+	if (ret)
+		return ret;
+	memset(at, 1, LARGE);
+	return munmap(at, LARGE) ? fail(-errno, "munmap") : 0;
 }
 
-static int rows(struct later *later)
+static int has_gone(struct later *later, uint64_t offset, long before)
 {
-	return later_gems(&later->scene.gpu) ? goes_with_the_last(later) : 0;
+	long more;
+
+	if (later_gems(&later->scene.gpu) && !later_row(&later->scene.gpu, offset, NULL))
+		return fail(0, "nobody has the buffer, and it has its row");
+	more = held_more(before, TOLERABLE_KIB, SETTLE_MS);
+	return more > TOLERABLE_KIB ? fail(0, "nobody has the buffer, and there are %ld KiB of it", more) : 0;
+}
+
+static int is_there(struct later *later, uint64_t offset, long before)
+{
+	long more = held_kib() - before;
+
+	if (later_gems(&later->scene.gpu) && later_row(&later->scene.gpu, offset, NULL))
+		return fail(0, "somebody has the buffer, and it has no row");
+	return more < LARGE / 1024 / 2 ? fail(0, "somebody has the buffer, and there are %ld KiB of it", more) : 0;
+}
+
+/* Handle, file and the other one's handle go in this order: the buffer is there until the last of them has gone. */
+static int in_order(struct later *later, const unsigned int *order)
+{
+	struct gpu *gpu = &later->scene.gpu;
+	long before = held_kib();
+	uint32_t handle, there;
+	uint64_t offset;
+	unsigned int step;
+	int fd, ret = filled(gpu, &handle) ?: later_offset(gpu, handle, &offset);
+
+	ret = ret ?: later_export(gpu, handle, &fd) ?: later_import(&other.gpu, fd, &there);
+	for (step = 0; !ret && step < 3; step++) {
+		if (step == 2)
+			ret = is_there(later, offset, before);
+		switch (order[step]) {
+		case 0:
+			ret = ret ?: later_close(gpu, handle);
+			break;
+		case 1:
+			ret = ret ?: close(fd) ? fail(-errno, "close") : 0;
+			break;
+		default:
+			ret = ret ?: later_close(&other.gpu, there);
+		}
+	}
+	return ret ?: has_gone(later, offset, before);
+}
+
+static int goes_with_the_last(struct later *later)
+{
+	static const unsigned int orders[][3] = {
+		{ 0, 1, 2 }, { 0, 2, 1 }, { 1, 0, 2 }, { 1, 2, 0 }, { 2, 0, 1 }, { 2, 1, 0 },
+	};
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; !ret && i < LATER_COUNT(orders); i++)
+		ret = in_order(later, orders[i]);
+	return ret;
 }
 
 static void make_export(struct later *later, struct later_call *call)
@@ -212,7 +245,7 @@ int later_prime(void)
 		{ "wrong access", wrong_access },
 		{ "two files have one buffer", of_both_files },
 		{ "it outlives its handles", outlives_handle },
-		{ "it goes with the last who has it", rows },
+		{ "it goes with the last who has it", goes_with_the_last },
 		{ "wrong files", wrong_files },
 	};
 

@@ -14,7 +14,9 @@
  *   --mode sparse-holes     1.9: where such addresses end, a store must fault
  *   --mode prime            buffers as files: of the same GPU, of the CPU, and when their memory goes
  *   --mode usage            how much of the GPU a file has used, as fdinfo tells it, if the driver can be asked to look
+ *   --mode usage-long       that goes up, however much it is; 7.3.4 fails
  *   --mode memory           how much memory a file has, as fdinfo tells it
+ *   --mode mappings         parts of a buffer for the CPU, and one that it may not map; 6.12.117 and 7.3.4 fail
  */
 
 #include "gpu-later.h"
@@ -40,7 +42,9 @@ static const struct {
 	{ "sparse-holes", later_sparse_holes },
 	{ "prime", later_prime },
 	{ "usage", later_usage },
+	{ "usage-long", later_usage_long },
 	{ "memory", later_memory },
+	{ "mappings", later_mappings },
 };
 
 static int create(struct later *later)

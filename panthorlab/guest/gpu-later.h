@@ -115,6 +115,8 @@ int later_sparse(void);
 int later_sparse_holes(void);
 int later_prime(void);
 int later_usage(void);
+int later_usage_long(void);
 int later_memory(void);
+int later_mappings(void);
 
 #endif

@@ -207,3 +207,17 @@ void uapi_wrong_signals(struct uapi *u)
 	WRONG(SUBMIT, sync.handle, NO_SUCH);
 	WRONG(MAP_ASYNC, sync.handle, NO_SUCH);
 }
+
+/*
+ * More elements than any memory has room for. Kernels seen so far (6.12.117, 7.3.4) refuse them, and warn of their own
+ * allocation, docs/findings, so these have a mode of their own, too.
+ */
+void uapi_wrong_counts(struct uapi *u)
+{
+	WRONG(MAP, arg.bind.ops.count, ~0u);
+	WRONG(MAP_ASYNC, arg.bind.ops.count, ~0u);
+	WRONG(MAP_ASYNC, op.syncs.count, ~0u);
+	WRONG(SUBMIT, arg.submit.queue_submits.count, ~0u);
+	WRONG(SUBMIT, job.syncs.count, ~0u);
+	WRONG(GROUP_CREATE, arg.group.queues.count, ~0u);
+}

@@ -10,6 +10,7 @@
  *   --mode mappings     mmap() of what a GPU file has to map, and of what it has not
  *   --mode answers      what calls that work must answer and do
  *   --mode signals      syncobjs to signal that do not exist; 6.12.117 dies of it
+ *   --mode counts       arrays larger than any memory; 6.12.117 and 7.3.4 warn of them
  */
 
 #define _GNU_SOURCE
@@ -105,6 +106,13 @@ static void signals(struct uapi *u)
 	all_work(u);
 }
 
+static void counts(struct uapi *u)
+{
+	all_work(u);
+	uapi_wrong_counts(u);
+	all_work(u);
+}
+
 /* Run @checks with @judge, twice: the first time only to count the results for the plan. */
 static int planned(struct uapi *u, void (*checks)(struct uapi *),
 		   bool (*judge)(struct uapi *, const struct wrong *))
@@ -185,7 +193,8 @@ static int permissions(struct uapi *u)
 
 static void usage(FILE *stream)
 {
-	fputs("usage: gpu-uapi --mode arguments|leaks|permissions|priorities|mappings|answers|signals [--count N]\n", stream);
+	fputs("usage: gpu-uapi --mode arguments|leaks|permissions|priorities|mappings|answers|signals|counts"
+	      " [--count N]\n", stream);
 }
 
 int main(int argc, char **argv)
@@ -205,6 +214,8 @@ int main(int argc, char **argv)
 		return planned(&u, uapi_leaks, NULL);
 	if (!strcmp(mode, "signals"))
 		return planned(&u, signals, uapi_refused);
+	if (!strcmp(mode, "counts"))
+		return planned(&u, counts, uapi_refused);
 	if (!strcmp(mode, "permissions"))
 		return permissions(&u);
 	if (!strcmp(mode, "priorities"))

@@ -76,6 +76,7 @@ struct wrong {
 int uapi_open(struct uapi *u);
 void uapi_wrong_calls(struct uapi *u);
 void uapi_wrong_signals(struct uapi *u);
+void uapi_wrong_counts(struct uapi *u);
 void uapi_gone(struct uapi *u);
 void uapi_mappings(struct uapi *u);
 int uapi_priorities(struct uapi *u);

@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * What fdinfo tells of a file, and of its memory.
+ */
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "gpu-later-usage.h"
+#include "ktap.h"
+
+#define MEMORY_VA	0x9000000ull
+#define SIZE		(3ll * GPU_PAGE)
+
+static bool number(const char *line, const char *key, long long *value)
+{
+	char unit[8] = "";
+	size_t length = strlen(key);
+
+	if (strncmp(line, key, length) || sscanf(line + length, ": %lld %7s", value, unit) < 1)
+		return false;
+	if (!strcmp(unit, "KiB"))
+		*value *= 1024;
+	else if (!strcmp(unit, "MiB"))
+		*value *= 1024 * 1024;
+	return true;
+}
+
+int usage_look(const struct gpu *gpu, struct usage *usage)
+{
+	char path[64], line[160];
+	FILE *file;
+
+	*usage = (struct usage){ -1, -1, -1, -1, 0 };
+	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", gpu->fd);
+	file = fopen(path, "re");
+	if (!file)
+		return fail(-errno, "%s", path);
+	while (fgets(line, sizeof(line), file))
+		if (!number(line, "drm-engine-panthor", &usage->ns) &&
+		    !number(line, "drm-cycles-panthor", &usage->cycles) &&
+		    !number(line, "drm-total-memory", &usage->total) &&
+		    !number(line, "drm-shared-memory", &usage->shared))
+			number(line, "drm-resident-memory", &usage->resident);
+	fclose(file);
+	return 0;
+}
+
+static int expect(struct gpu *gpu, const struct usage *before, long long total, long long shared, long long resident,
+		  const char *what)
+{
+	struct usage after;
+	int ret = usage_look(gpu, &after);
+
+	if (!ret && (after.total - before->total != total || after.shared - before->shared != shared ||
+		     after.resident - before->resident != resident))
+		ret = fail(0, "%s: %lld bytes more, %lld of them shared, %lld resident", what,
+			   after.total - before->total, after.shared - before->shared, after.resident - before->resident);
+	return ret;
+}
+
+/* One buffer: made, used by the GPU, shared, had by another file as well, and gone. */
+static int memory_of_a_buffer(struct later *later)
+{
+	struct gpu *gpu = &later->scene.gpu, other;
+	struct usage before, others;
+	uint32_t handle, there;
+	int fd, ret = usage_look(gpu, &before) ?: gpu_open(&other) ?: usage_look(&other, &others);
+
+	ret = ret ?: later_bo(gpu, SIZE, 0, &handle) ?: expect(gpu, &before, SIZE, 0, 0, "made");
+	ret = ret ?: later_map(gpu, later->scene.vm, handle, MEMORY_VA, SIZE);
+	ret = ret ?: expect(gpu, &before, SIZE, 0, SIZE, "mapped") ?: later_export(gpu, handle, &fd);
+	ret = ret ?: expect(gpu, &before, SIZE, SIZE, SIZE, "a file") ?: expect(&other, &others, 0, 0, 0, "another's");
+	ret = ret ?: later_import(&other, fd, &there) ?: expect(gpu, &before, SIZE, SIZE, SIZE, "shared");
+	ret = ret ?: expect(&other, &others, SIZE, SIZE, SIZE, "imported") ?: later_close(gpu, handle);
+	ret = ret ?: expect(gpu, &before, 0, 0, 0, "closed") ?: expect(&other, &others, SIZE, SIZE, SIZE, "left over");
+	close(fd);
+	ret = ret ?: later_close(&other, there) ?: expect(&other, &others, 0, 0, 0, "closed there, too");
+	gpu_close(&other);
+	return ret;
+}
+
+int later_memory(void)
+{
+	static const struct later_check checks[] = {
+		{ "memory of a buffer", memory_of_a_buffer },
+	};
+	struct gpu gpu;
+	struct usage usage = { 0 };
+	int ret = gpu_open(&gpu) ?: usage_look(&gpu, &usage);
+
+	gpu_close(&gpu);
+	if (!ret && usage.total < 0) {
+		ktap_start(1);
+		out("ok 1 memory # SKIP fdinfo does not tell of memory\n");
+		out_flush();
+		return 0;
+	}
+	return LATER_RUN("memory", 0, "memory in fdinfo", checks);
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#ifndef PANTHORLAB_GUEST_GPU_LATER_USAGE_H
+#define PANTHORLAB_GUEST_GPU_LATER_USAGE_H
+
+#include "gpu-later.h"
+
+/**
+ * struct usage - The lines of a file; -1: there is none. Without a resident buffer there is none for these
+ */
+struct usage {
+	long long ns, cycles;
+	long long total, shared, resident;
+};
+
+int usage_look(const struct gpu *gpu, struct usage *usage);
+
+#endif
