@@ -186,7 +186,7 @@ static int wrong_masks(struct later *later)
 
 	for (i = 0; !ret && i < LATER_COUNT(wrong); i++) {
 		if (!profiling_write(gpu, wrong[i]))
-			ret = fail(0, "%s is taken", wrong[i]);
+			ret = fail(0, "%.*s is taken", (int)strcspn(wrong[i], "\n"), wrong[i]);
 		ret = ret ?: profiling_is(gpu, TIME);
 	}
 	return ret;
