@@ -162,14 +162,16 @@ static int of_this_file(struct later *later)
 {
 	static struct scene idle;
 	struct gpu *gpu = &later->scene.gpu;
-	struct usage before, after, others;
+	struct usage before, after, others, its_own;
 	int64_t most_us;
 	int ret = profiling(gpu, TIME | CYCLES) ?: scene_create(&idle, 1) ?: usage_look(gpu, &before);
 
 	ret = ret ?: hold(&later->scene, &most_us) ?: look_until_more(gpu, &before, &after) ?: usage_look(&idle.gpu, &others);
 	if (!ret && (others.ns || others.cycles))
 		ret = fail(0, "a file without jobs has used %lld ns, %lld cycles", others.ns, others.cycles);
-	ret = ret ?: hold(&idle, &most_us) ?: look_until_more(&idle.gpu, &others, &others) ?: usage_look(gpu, &before);
+	ret = ret ?: hold(&idle, &most_us) ?: look_until_more(&idle.gpu, &others, &its_own) ?: usage_look(gpu, &before);
+	if (!ret && (its_own.ns < HOLD_US * 1000LL || !its_own.cycles))
+		ret = fail(0, "a job of the other file: %lld ns, %lld cycles", its_own.ns, its_own.cycles);
 	if (!ret && (before.ns != after.ns || before.cycles != after.cycles))
 		ret = fail(0, "%lld ns and %lld cycles more by a job of another file", before.ns - after.ns,
 			   before.cycles - after.cycles);
