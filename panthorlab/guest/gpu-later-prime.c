@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Buffers as files (PRIME): another file of the same GPU has the same memory, the CPU has it by the dma-buf, and it goes
- * with the last who has it.
+ * Buffers as files (PRIME): another file of the same GPU has the same memory, the CPU has it by the dma-buf, and it
+ * goes with the last who has it.
  */
 
 #define _GNU_SOURCE
@@ -91,7 +91,8 @@ static int wrong_access(struct later *later)
 
 	ret = ret ?: access_of_cpu(fd, DMA_BUF_SYNC_START | DMA_BUF_SYNC_WRITE) ?:
 	      access_of_cpu(fd, DMA_BUF_SYNC_END | DMA_BUF_SYNC_WRITE);
-	if (!ret && (access_of_cpu(fd, DMA_BUF_SYNC_START) != -EINVAL || access_of_cpu(fd, 1 << 3 | DMA_BUF_SYNC_RW) != -EINVAL))
+	if (!ret && (access_of_cpu(fd, DMA_BUF_SYNC_START) != -EINVAL ||
+		     access_of_cpu(fd, 1 << 3 | DMA_BUF_SYNC_RW) != -EINVAL))
 		ret = fail(0, "access of no kind is granted");
 	if (!ret && lseek(fd, 0, SEEK_END) != LATER_BO_SIZE)
 		ret = fail(0, "the file has %lld bytes", (long long)lseek(fd, 0, SEEK_END));

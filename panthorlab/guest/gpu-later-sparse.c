@@ -83,7 +83,8 @@ int sparse_touch_range(struct scene *scene, struct sparse_range range)
 
 	pages[count++] = range.start;
 	pages[count++] = range.start + range.size / 2;
-	for (block = (range.start / SPARSE_BLOCK + 1) * SPARSE_BLOCK; block < end && count < TOUCHED - 3; block += SPARSE_BLOCK) {
+	block = (range.start / SPARSE_BLOCK + 1) * SPARSE_BLOCK;
+	for (; block < end && count < TOUCHED - 3; block += SPARSE_BLOCK) {
 		pages[count++] = block - 1;
 		pages[count++] = block;
 	}

@@ -30,6 +30,7 @@ SUITE: Final[Mapping[str, float]] = {
     "uapi": 11,
     "unplug": 12,
     "vm-bind": 14,
+    "later": 5,
     "handle-races": 6,
     "igt": 0,
     "igt-sync": 0,
