@@ -18,9 +18,9 @@ pytestmark = [
     pytest.mark.usefixtures("nothing_left"),
 ]
 LATE = "late"
-PROBES, DEBUG_PROBES, DEBUG_CALLS = 60, 30, 24
+PROBES, DEBUG_PROBES, DEBUG_CALLS = 60, 8, 3
 """Of some three hundred allocations of a probe so many fail, others with each seed of the run; on a debug kernel, where
-all takes three times as long, fewer, and not all of a call that makes many."""
+each takes a quarter of a second, a few of each call."""
 NO_PROBE = {"probe-error", "firmware-error", "power-error"}
 NO_SCHEDULER = "warning:panthor:drm-sched:drm_sched_init"
 """What the scheduler says of a VM or group that is then refused."""
