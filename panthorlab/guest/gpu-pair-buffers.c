@@ -16,20 +16,29 @@
 #define SHARED_VA	0x4000000ull
 #define SHARED_SIZE	(4 * GPU_PAGE)
 #define LAST		(SHARED_SIZE / 4 - 1)
+#define LARGE_SIZE	0x600000u	/* there may be pages of 2 MiB, all in one entry of a page table */
+#define HOLE		0x304000u
 
 enum { REG_ADDR = 0, REG_VALUE = 2, REG_RESULT = 4 };
 
 /**
  * struct shared - A buffer as one GPU has it
  * @scene: what else is there
+ * @size: of the buffer, 0: SHARED_SIZE
  * @handle: of the buffer
  * @words: mapped through this GPU
  */
 struct shared {
 	struct scene scene;
+	size_t size;
 	uint32_t handle;
 	volatile uint32_t *words;
 };
+
+static size_t size_of(const struct shared *shared)
+{
+	return shared->size ?: SHARED_SIZE;
+}
 
 /* Into the GPU's VM, and for the CPU. */
 static int map_shared(struct shared *shared)
@@ -40,7 +49,7 @@ static int map_shared(struct shared *shared)
 		.flags = DRM_PANTHOR_VM_BIND_OP_TYPE_MAP | DRM_PANTHOR_VM_BIND_OP_MAP_NOEXEC,
 		.bo_handle = shared->handle,
 		.va = SHARED_VA,
-		.size = SHARED_SIZE,
+		.size = size_of(shared),
 	};
 	struct drm_panthor_vm_bind bind = { .vm_id = shared->scene.vm, .ops = DRM_PANTHOR_OBJ_ARRAY(1, &op) };
 	void *map;
@@ -48,7 +57,7 @@ static int map_shared(struct shared *shared)
 
 	if (ret)
 		return ret;
-	map = mmap(NULL, SHARED_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED, gpu->fd, offset.offset);
+	map = mmap(NULL, size_of(shared), PROT_READ | PROT_WRITE, MAP_SHARED, gpu->fd, offset.offset);
 	if (map == MAP_FAILED)
 		return fail(-errno, "mmap of a shared buffer");
 	shared->words = map;
@@ -58,7 +67,7 @@ static int map_shared(struct shared *shared)
 /* The first has a buffer, the second gets it. */
 static int give(struct shared *from, struct shared *to)
 {
-	struct drm_panthor_bo_create create = { .size = SHARED_SIZE };
+	struct drm_panthor_bo_create create = { .size = size_of(from) };
 	struct drm_prime_handle export = { .flags = DRM_CLOEXEC | DRM_RDWR }, import = { 0 }, again = { 0 };
 	int ret = GPU_IOCTL(&from->scene.gpu, PANTHOR_BO_CREATE, &create);
 
@@ -131,7 +140,7 @@ static int keeps_own(struct shared *shared)
 static void drop(struct shared *shared)
 {
 	if (shared->words)
-		munmap((void *)shared->words, SHARED_SIZE);
+		munmap((void *)shared->words, size_of(shared));
 	shared->words = NULL;
 	scene_drop(&shared->scene);
 }
@@ -168,6 +177,31 @@ static int both_ways(unsigned int gpu)
 	return ret;
 }
 
+/* A page in the middle is unmapped; what is before it and behind stays. */
+static int has_a_hole(struct shared *shared)
+{
+	struct drm_panthor_vm_bind_op op = {
+		.flags = DRM_PANTHOR_VM_BIND_OP_TYPE_UNMAP,
+		.va = SHARED_VA + HOLE,
+		.size = GPU_PAGE,
+	};
+	struct drm_panthor_vm_bind bind = { .vm_id = shared->scene.vm, .ops = DRM_PANTHOR_OBJ_ARRAY(1, &op) };
+
+	return GPU_IOCTL(&shared->scene.gpu, PANTHOR_VM_BIND, &bind) ?: stores(shared, HOLE / 4 - 1, 0x401e0000) ?:
+	       stores(shared, (HOLE + GPU_PAGE) / 4, 0x401e0001);
+}
+
+static int with_holes(unsigned int gpu)
+{
+	struct shared from = { .size = LARGE_SIZE }, to = { .size = LARGE_SIZE };
+	int ret = scene_on(&from.scene, gpu) ?: scene_on(&to.scene, !gpu) ?: give(&from, &to);
+
+	ret = ret ?: has_a_hole(&from) ?: has_a_hole(&to);
+	drop(&to);
+	drop(&from);
+	return ret;
+}
+
 int pair_buffers(unsigned int count)
 {
 	unsigned int gpu, i;
@@ -185,5 +219,19 @@ int pair_buffers(unsigned int count)
 	}
 	for (i = 0; i < PAIR; i++)
 		ret = ret ?: job_on(i);
+	return ret ? 1 : 0;
+}
+
+int pair_holes(unsigned int count)
+{
+	unsigned int gpu, i;
+	int ret = 0;
+
+	ktap_start(PAIR);
+	for (gpu = 0; gpu < PAIR; gpu++) {
+		for (i = 0; !ret && i < count; i++)
+			ret = with_holes(gpu);
+		ktap_check(ret, "a part of a buffer of GPU %u is unmapped on both", gpu);
+	}
 	return ret ? 1 : 0;
 }

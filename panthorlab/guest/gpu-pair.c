@@ -202,13 +202,14 @@ static const struct {
 	int (*run)(unsigned int count);
 } modes[] = {
 	{ "both", pair_both }, { "unbind", pair_unbind }, { "reset", pair_reset }, { "buffers", pair_buffers },
+	{ "holes", pair_holes },
 	{ "fences", pair_fences }, { "fence-gone", pair_fence_gone }, { "fence-lost", pair_fence_lost },
 	{ "fence-failed", pair_fence_failed },
 };
 
 static void usage(FILE *stream)
 {
-	fputs("usage: gpu-pair --mode both|unbind|reset|buffers|fences [--count N]\n"
+	fputs("usage: gpu-pair --mode both|unbind|reset|buffers|holes|fences [--count N]\n"
 	      "       gpu-pair --mode fence-gone|fence-lost|fence-failed\n", stream);
 }
 

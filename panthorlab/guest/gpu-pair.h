@@ -47,6 +47,7 @@ int pair_both(unsigned int count);
 int pair_unbind(unsigned int count);
 int pair_reset(unsigned int count);
 int pair_buffers(unsigned int count);
+int pair_holes(unsigned int count);
 int pair_fences(unsigned int count);
 int pair_fence_gone(unsigned int count);
 int pair_fence_lost(unsigned int count);
