@@ -25,12 +25,19 @@
 
 #define JOB_MS		1200
 #define JOBS		6u	/* JOBS * JOB_MS is beyond the time-out, even without the first job */
+#define LONE_MS		3000	/* two of these are beyond it */
 #define OVERDUE_MS	7000	/* of which a group with half a slot uses 3500 */
 #define PATIENCE_MS	30000
 #define WALKS		20u
 #define HANDLES		2u	/* the lowest free one is given next */
 #define HANDLES_MS	3000
 #define CREATIONS	20u	/* at least */
+
+/* A job has its whole time, also if its queue has nothing to do before, and the last one there has used most of its own. */
+static int one_at_a_time(struct lab *lab)
+{
+	return lab_row(lab, 0, 1, LONE_MS) ?: lab_row(lab, 0, 1, LONE_MS);
+}
 
 /* Twice as many groups as slots: each has a job for longer than the time-out, but not in a slot. */
 static int waiting_for_a_slot(struct lab *lab)
@@ -58,7 +65,7 @@ int sched_long(void)
 	struct lab lab;
 	int ret;
 
-	ktap_start(2);
+	ktap_start(3);
 	ret = lab_create(&lab, 1);
 	if (!ret)
 		ret = lab_groups(&lab, 1, PRIORITY_MEDIUM);
@@ -66,8 +73,11 @@ int sched_long(void)
 		ret = lab_row(&lab, 0, JOBS, JOB_MS);
 	ktap_result(1, !ret, "jobs that end in time, one after the other", last_error());
 	if (!ret)
+		ret = one_at_a_time(&lab);
+	ktap_result(2, !ret, "a job of an empty queue has time of its own", last_error());
+	if (!ret)
 		ret = waiting_for_a_slot(&lab);
-	ktap_result(2, !ret, "time without a slot does not count", last_error());
+	ktap_result(3, !ret, "time without a slot does not count", last_error());
 	return ret ? 1 : 0;
 }
 
