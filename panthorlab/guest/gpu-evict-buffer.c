@@ -8,7 +8,6 @@
 #include <errno.h>
 
 #define TRIES		5u	/* the driver skips what it does not get the locks of */
-#define ALL		65536u	/* pages: more than there are */
 #define LOADED		(GPU_PAGE / 4 - PAGES_READ)	/* words of the results before those that were loaded */
 
 enum { REG_FROM = 0, REG_TO = 2, REG_WORD = 4 };
@@ -128,7 +127,7 @@ int buffer_goes(struct scene *scene, const struct buffer *buffer)
 	int ret = evict_row(&scene->gpu, buffer->bo.size, &before);
 
 	for (i = 0; !ret && i < TRIES; i++) {
-		ret = evict_pages(&scene->gpu, ALL, &gone) ?: evict_row(&scene->gpu, buffer->bo.size, &after);
+		ret = evict_pages(&scene->gpu, ALL_PAGES, &gone) ?: evict_row(&scene->gpu, buffer->bo.size, &after);
 		if (ret || !after.resident)
 			break;
 	}

@@ -151,33 +151,47 @@ static int unused(struct scene *scene)
 	return ret ?: buffer_read(scene, &buffer, EVICT_VA);
 }
 
-/* What a job uses stays. */
-static int busy(struct scene *scene)
+/* A job waits for the CPU, and then stores. */
+static struct cs gated(struct scene *scene, uint32_t value)
 {
-	volatile uint32_t *gate = scene_result(scene, BUSY_GATE);
 	struct cs cs = scene_stream(scene, 1);
-	struct gem before, after;
-	struct buffer buffer;
-	unsigned long pages;
 	unsigned int loop;
-	int ret = buffer_make(scene, false, 15, 1, &buffer);
 
-	ret = ret ?: buffer_map(scene, scene->vm, &buffer, EVICT_VA, 0, 15, 0) ?: buffer_fill(scene, &buffer, EVICT_VA);
-	*gate = 0;
+	*scene_result(scene, BUSY_GATE) = 0;
 	cs_move48(&cs, 0, scene_result_va(scene, BUSY_GATE));
 	loop = cs.count;
 	cs_load32(&cs, 2, 0);
 	cs_wait(&cs, CS_SB_ALL);
 	cs_branch(&cs, CS_EQUAL, 2, loop);
-	scene_store(&cs, EVICT_VA, buffer.value);
-	scene_store(&cs, scene_result_va(scene, 1), 0x60de);
-	ret = ret ?: evict_row(&scene->gpu, buffer.bo.size, &before);
+	scene_store(&cs, EVICT_VA, value);
+	scene_store(&cs, scene_result_va(scene, 1), value);
+	return cs;
+}
+
+static int stays(struct scene *scene, const struct buffer *buffer)
+{
+	struct cs cs = gated(scene, buffer->value);
+	struct gem before, after;
+	unsigned long pages;
+	int ret = evict_row(&scene->gpu, buffer->bo.size, &before);
+
 	ret = ret ?: scene_submit(scene, scene->group, 0, &cs, 1);
-	ret = ret ?: evict_pages(&scene->gpu, 65536, &pages) ?: evict_row(&scene->gpu, buffer.bo.size, &after);
+	ret = ret ?: evict_pages(&scene->gpu, ALL_PAGES, &pages) ?: evict_row(&scene->gpu, buffer->bo.size, &after);
 	if (!ret && (after.evictions != before.evictions || !after.resident))
 		ret = fail(0, "a buffer is let go while a job of its VM runs");
-	*gate = 1;
-	return ret ?: scene_right(scene, 1, 0x60de) ?: used(scene, &buffer);
+	*scene_result(scene, BUSY_GATE) = 1;
+	return ret ?: scene_right(scene, 1, buffer->value);
+}
+
+/* What a job uses stays, also if it was let go and came back before. */
+static int busy(struct scene *scene)
+{
+	struct buffer buffer;
+	int ret = buffer_make(scene, false, 15, 1, &buffer);
+
+	ret = ret ?: buffer_map(scene, scene->vm, &buffer, EVICT_VA, 0, 15, 0) ?: buffer_fill(scene, &buffer, EVICT_VA);
+	ret = ret ?: stays(scene, &buffer) ?: used(scene, &buffer) ?: buffer_goes(scene, &buffer);
+	return ret ?: used(scene, &buffer) ?: stays(scene, &buffer) ?: used(scene, &buffer);
 }
 
 static int gpu_sleeps(struct scene *scene)

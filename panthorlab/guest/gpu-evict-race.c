@@ -46,7 +46,7 @@ static int letter_begin(const struct gpu *gpu, struct letter *letter)
 	for (;;) {
 		unsigned long gone;
 
-		if (evict_pages(gpu, 65536, &gone))
+		if (evict_pages(gpu, ALL_PAGES, &gone))
 			_exit(1);
 		letter->shared->rounds++;
 		letter->shared->gone += gone;
@@ -120,7 +120,7 @@ int mode_heap(unsigned int count, unsigned int seed)
 	for (i = 0; !ret && i < count; i++) {
 		struct pass pass = heap_pass(&scene, 0, TILINGS);
 
-		ret = heap_run(&scene, 0, &pass) ?: evict_pages(&scene.gpu, 65536, &gone);
+		ret = heap_run(&scene, 0, &pass) ?: evict_pages(&scene.gpu, ALL_PAGES, &gone);
 		all += ret ? 0 : gone;
 	}
 	out("# info gone=%lu\n", all);

@@ -12,6 +12,7 @@
 #define EVICT_VA	0x40000000ull	/* of 1 GiB: what is mapped here begins page tables of all levels */
 #define OTHER_VA	0x50000000ull
 #define PAGES_READ	64u		/* by one job at most */
+#define ALL_PAGES	65536u		/* more than there are */
 
 /**
  * struct buffer - A buffer object with something in some of its pages
