@@ -4,32 +4,9 @@
  */
 
 #include "gpu-scarce.h"
+#include "later-uapi.h"
 
 #define LABEL_SIZE	64u
-
-/*
- * As the uAPI of 7.3 has them: programs are built with the headers of the kernel under test, which may be older.
- */
-struct late_set_label {
-	uint32_t handle, pad;
-	uint64_t label;
-};
-
-struct late_sync_op {
-	uint32_t handle, type;
-	uint64_t offset, size;
-};
-
-struct late_query_info {
-	uint32_t handle, extra_flags, create_flags, pad;
-};
-
-#define LATE(number, type)	DRM_IOWR(DRM_COMMAND_BASE + (number), type)
-#define LATE_SET_LABEL		LATE(13, struct late_set_label)
-#define LATE_MMIO_OFFSET	LATE(14, uint64_t)
-#define LATE_SYNC		LATE(15, struct drm_panthor_obj_array)
-#define LATE_QUERY_INFO		LATE(16, struct late_query_info)
-#define LATE_WB_MMAP		(1u << 1)	/* of BO_CREATE: the CPU's caches have it */
 
 static int begin_bo(struct scarce *s)
 {
@@ -54,21 +31,21 @@ static int drop_bo(struct scarce *s)
 static int make_label(struct scarce *s)
 {
 	static const char text[LABEL_SIZE] = "a buffer of gpu-scarce";
-	struct late_set_label label = { .handle = s->bo.handle, .label = (uintptr_t)text };
+	struct later_set_label label = { .handle = s->bo.handle, .label = (uintptr_t)text };
 
-	return gpu_ioctl(&s->scene.gpu, LATE_SET_LABEL, &label, "BO_SET_LABEL");
+	return gpu_ioctl(&s->scene.gpu, LATER_IOCTL_SET_LABEL, &label, "BO_SET_LABEL");
 }
 
 static int make_info(struct scarce *s)
 {
-	struct late_query_info info = { .handle = s->bo.handle };
+	struct later_bo_info info = { .handle = s->bo.handle };
 
-	return gpu_ioctl(&s->scene.gpu, LATE_QUERY_INFO, &info, "BO_QUERY_INFO");
+	return gpu_ioctl(&s->scene.gpu, LATER_IOCTL_BO_INFO, &info, "BO_QUERY_INFO");
 }
 
 static int begin_cached(struct scarce *s)
 {
-	struct drm_panthor_bo_create create = { .size = SCARCE_PAGES * GPU_PAGE, .flags = LATE_WB_MMAP };
+	struct drm_panthor_bo_create create = { .size = SCARCE_PAGES * GPU_PAGE, .flags = LATER_BO_WB_MMAP };
 	int ret = GPU_IOCTL(&s->scene.gpu, PANTHOR_BO_CREATE, &create);
 
 	s->bo = (struct gpu_bo){ .handle = create.handle, .size = create.size };
@@ -77,17 +54,17 @@ static int begin_cached(struct scarce *s)
 
 static int make_sync(struct scarce *s)
 {
-	struct late_sync_op op = { .handle = s->bo.handle, .size = s->bo.size };
-	struct drm_panthor_obj_array ops = DRM_PANTHOR_OBJ_ARRAY(1, &op);
+	struct later_bo_sync_op op = { .handle = s->bo.handle, .size = s->bo.size };
+	struct later_bo_sync sync = { .ops = DRM_PANTHOR_OBJ_ARRAY(1, &op) };
 
-	return gpu_ioctl(&s->scene.gpu, LATE_SYNC, &ops, "BO_SYNC");
+	return gpu_ioctl(&s->scene.gpu, LATER_IOCTL_BO_SYNC, &sync, "BO_SYNC");
 }
 
 static int make_mmio_offset(struct scarce *s)
 {
-	uint64_t offset = DRM_PANTHOR_USER_MMIO_OFFSET;
+	struct later_set_mmio_offset set = { .offset = DRM_PANTHOR_USER_MMIO_OFFSET };
 
-	return gpu_ioctl(&s->scene.gpu, LATE_MMIO_OFFSET, &offset, "SET_USER_MMIO_OFFSET");
+	return gpu_ioctl(&s->scene.gpu, LATER_IOCTL_SET_MMIO_OFFSET, &set, "SET_USER_MMIO_OFFSET");
 }
 
 const struct call scarce_late[] = {

@@ -4,14 +4,13 @@
  */
 
 #include "gpu-scarce.h"
-
+#include "later-uapi.h"
 
 #define MIDDLE		3u	/* the first page of it */
 #define MIDDLE_PAGES	2u
 /* docs/findings/0001 */
 #define SIGNALS		"panthor_submit_ctx_add_sync_signal panthor_submit_ctx_collect_job_signal_ops " \
 			"panthor_submit_ctx_collect_jobs_signal_ops"
-#define SPARSE		(1u << 3)	/* MAP_SPARSE of drivers from 1.9 on */
 
 enum {
 	SYNC = 0,
@@ -138,7 +137,7 @@ static int right_map(struct scarce *s)
 static int make_sparse(struct scarce *s)
 {
 	struct drm_panthor_vm_bind_op op = operation(DRM_PANTHOR_VM_BIND_OP_TYPE_MAP | DRM_PANTHOR_VM_BIND_OP_MAP_NOEXEC |
-						     SPARSE, s->va, NULL, SCARCE_PAGES);
+						     LATER_MAP_SPARSE, s->va, NULL, SCARCE_PAGES);
 
 	return bind(s, &op, 1);
 }
