@@ -13,6 +13,8 @@
 
 #define MEMORY_VA	0x9000000ull
 #define SIZE		(3ll * GPU_PAGE)
+#define HEAP_CHUNK	(128ll * 1024)
+#define CHUNKS		4
 
 static bool number(const char *line, const char *key, long long *value)
 {
@@ -33,7 +35,7 @@ int usage_look(const struct gpu *gpu, struct usage *usage)
 	char path[64], line[160];
 	FILE *file;
 
-	*usage = (struct usage){ -1, -1, -1, -1, 0 };
+	*usage = (struct usage){ -1, -1, -1, -1, -1, 0 };
 	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", gpu->fd);
 	file = fopen(path, "re");
 	if (!file)
@@ -42,7 +44,8 @@ int usage_look(const struct gpu *gpu, struct usage *usage)
 		if (!number(line, "drm-engine-panthor", &usage->ns) &&
 		    !number(line, "drm-cycles-panthor", &usage->cycles) &&
 		    !number(line, "drm-total-memory", &usage->total) &&
-		    !number(line, "drm-shared-memory", &usage->shared))
+		    !number(line, "drm-shared-memory", &usage->shared) &&
+		    !number(line, "panthor-resident-memory", &usage->own))
 			number(line, "drm-resident-memory", &usage->resident);
 	fclose(file);
 	return 0;
@@ -84,10 +87,30 @@ static int memory_of_a_buffer(struct later *later)
 	return ret;
 }
 
+/* What a heap has is told with what the driver has for the file, while the heap is there and no longer. */
+static int memory_of_a_heap(struct later *later)
+{
+	struct gpu *gpu = &later->scene.gpu;
+	struct usage before, with, after;
+	struct gpu_heap heap;
+	int ret = gpu_heap_create(gpu, later->scene.vm, 1, HEAP_CHUNK, 1, &heap);	/* makes the VM's pool, which stays */
+
+	ret = ret ?: gpu_heap_destroy(gpu, heap.handle) ?: usage_look(gpu, &before);
+	if (ret || before.own < 0)
+		return ret;
+	ret = gpu_heap_create(gpu, later->scene.vm, CHUNKS, HEAP_CHUNK, CHUNKS, &heap) ?: usage_look(gpu, &with);
+	ret = ret ?: gpu_heap_destroy(gpu, heap.handle) ?: usage_look(gpu, &after);
+	if (!ret && (with.own != before.own + CHUNKS * HEAP_CHUNK || after.own != before.own))
+		ret = fail(0, "%lld bytes of the driver's own, %lld with a heap of %lld, then %lld", before.own, with.own,
+			   CHUNKS * HEAP_CHUNK, after.own);
+	return ret;
+}
+
 int later_memory(void)
 {
 	static const struct later_check checks[] = {
 		{ "memory of a buffer", memory_of_a_buffer },
+		{ "memory of a heap", memory_of_a_heap },
 	};
 	struct gpu gpu;
 	struct usage usage = { 0 };

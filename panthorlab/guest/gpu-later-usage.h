@@ -6,10 +6,11 @@
 
 /**
  * struct usage - The lines of a file; -1: there is none. Without a resident buffer there is none for these
+ * @own: of the driver's own buffers for the file
  */
 struct usage {
 	long long ns, cycles;
-	long long total, shared, resident;
+	long long total, shared, own, resident;
 };
 
 int usage_look(const struct gpu *gpu, struct usage *usage);
