@@ -58,6 +58,8 @@ static int letter_end(struct letter *letter)
 {
 	int status;
 
+	if (letter->pid <= 0)
+		return fail(0, "what lets go of buffers was not begun");
 	kill(letter->pid, SIGKILL);
 	if (waitpid(letter->pid, &status, 0) != letter->pid)
 		return fail(-errno, "waitpid");
@@ -69,7 +71,7 @@ int mode_race(unsigned int count, unsigned int seed)
 {
 	static struct scene scene;
 	struct buffer buffer[BUFFERS];
-	struct letter letter;
+	struct letter letter = { 0 };
 	unsigned int i, b;
 	int ret = scene_create(&scene, 1);
 

@@ -8,26 +8,6 @@
 
 #define LABEL_SIZE	64u
 
-static int begin_bo(struct scarce *s)
-{
-	return scarce_bo(s, 0, &s->bo);
-}
-
-/* It is as good as before. */
-static int right_bo(struct scarce *s)
-{
-	int ret = scarce_cpu(s, &s->bo);
-
-	if (!ret)
-		*(volatile uint32_t *)s->bo.map = s->value;
-	return ret;
-}
-
-static int drop_bo(struct scarce *s)
-{
-	return scarce_drop(s, &s->bo);
-}
-
 static int make_label(struct scarce *s)
 {
 	static const char text[LABEL_SIZE] = "a buffer of gpu-scarce";
@@ -68,9 +48,9 @@ static int make_mmio_offset(struct scarce *s)
 }
 
 const struct call scarce_late[] = {
-	{ "BO_SET_LABEL", 4, 0, 0, NULL, begin_bo, make_label, NULL, right_bo, drop_bo },
+	{ "BO_SET_LABEL", 4, 0, 0, NULL, scarce_begin_bo, make_label, NULL, scarce_right_bo, scarce_drop_bo },
 	{ "SET_USER_MMIO_OFFSET", 5, 0, 0, NULL, NULL, make_mmio_offset, NULL, NULL, NULL },
-	{ "BO_SYNC", 7, 0, 0, NULL, begin_cached, make_sync, NULL, right_bo, drop_bo },
-	{ "BO_QUERY_INFO", 7, 0, 0, NULL, begin_bo, make_info, NULL, right_bo, drop_bo },
+	{ "BO_SYNC", 7, 0, 0, NULL, begin_cached, make_sync, NULL, scarce_right_bo, scarce_drop_bo },
+	{ "BO_QUERY_INFO", 7, 0, 0, NULL, scarce_begin_bo, make_info, NULL, scarce_right_bo, scarce_drop_bo },
 	{ 0 }
 };

@@ -50,26 +50,6 @@ static int make_bo(struct scarce *s)
 	return scarce_bo(s, s->call->flavour & SHARED ? 0 : s->scene.vm, &s->bo);
 }
 
-static int begin_bo(struct scarce *s)
-{
-	return scarce_bo(s, 0, &s->bo);
-}
-
-/* It has memory. */
-static int right_bo(struct scarce *s)
-{
-	int ret = scarce_cpu(s, &s->bo);
-
-	if (!ret)
-		*(volatile uint32_t *)s->bo.map = s->value;
-	return ret;
-}
-
-static int drop_bo(struct scarce *s)
-{
-	return scarce_drop(s, &s->bo);
-}
-
 static int make_offset(struct scarce *s)
 {
 	struct drm_panthor_bo_mmap_offset offset = { .handle = s->bo.handle };
@@ -148,9 +128,9 @@ const struct call scarce_objects[] = {
 	{ "DEV_QUERY", 0, 0, 0, NULL, NULL, make_query, NULL, NULL, NULL },
 	{ "VM_CREATE", 0, 0, -EINVAL, NULL, NULL, make_vm, NULL, scarce_vm_works, destroy_vm },
 	{ "VM_GET_STATE", 0, 0, 0, NULL, NULL, make_vm_state, NULL, NULL, NULL },
-	{ "BO_CREATE", 0, 0, -ENOSPC, NULL, NULL, make_bo, NULL, right_bo, drop_bo },
-	{ "BO_CREATE-shared", 0, SHARED, -ENOSPC, NULL, NULL, make_bo, NULL, right_bo, drop_bo },
-	{ "BO_MMAP_OFFSET", 0, 0, 0, NULL, begin_bo, make_offset, NULL, right_bo, drop_bo },
+	{ "BO_CREATE", 0, 0, -ENOSPC, NULL, NULL, make_bo, NULL, scarce_right_bo, scarce_drop_bo },
+	{ "BO_CREATE-shared", 0, SHARED, -ENOSPC, NULL, NULL, make_bo, NULL, scarce_right_bo, scarce_drop_bo },
+	{ "BO_MMAP_OFFSET", 0, 0, 0, NULL, scarce_begin_bo, make_offset, NULL, scarce_right_bo, scarce_drop_bo },
 	{ "GROUP_CREATE", 0, 0, -ENOSPC, SCARCE_SCHED, NULL, make_group, NULL, right_group, destroy_group },
 	{ "GROUP_GET_STATE", 0, 0, 0, NULL, NULL, make_group_state, NULL, NULL, NULL },
 	{ "GROUP_SUBMIT", 0, 0, 0, NULL, scarce_begin_jobs, scarce_make_jobs, NULL, scarce_right_jobs, NULL },

@@ -90,3 +90,23 @@ int scarce_vm_works(struct scarce *s)
 	ret = ret ?: gpu_group_destroy(gpu, group);
 	return ret ?: scarce_drop(s, &bo);
 }
+
+int scarce_begin_bo(struct scarce *s)
+{
+	return scarce_bo(s, 0, &s->bo);
+}
+
+/* It has memory. */
+int scarce_right_bo(struct scarce *s)
+{
+	int ret = scarce_cpu(s, &s->bo);
+
+	if (!ret)
+		*(volatile uint32_t *)s->bo.map = s->value;
+	return ret;
+}
+
+int scarce_drop_bo(struct scarce *s)
+{
+	return scarce_drop(s, &s->bo);
+}
