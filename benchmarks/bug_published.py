@@ -57,11 +57,26 @@ class Quiet(_Data):
     alarms: tuple[Alarm, ...] = ()
 
 
+class Whole(_Data):
+    """One run of all default suites on a kernel without a bug. `seconds`: by the clock. `functions`, `lines`: how many
+    of the driver's were executed, of how many; None if that was not measured."""
+
+    kernel: str
+    date: str
+    tests: int
+    iterations: int
+    seconds: float
+    functions: tuple[int, int] | None = None
+    lines: tuple[int, int] | None = None
+    alarms: tuple[Alarm, ...] = ()
+
+
 class Published(_Data):
-    """`rows`: by id. `clean`: by the commit of panthorlab."""
+    """`rows`: by id. `clean`: by the commit of panthorlab. `whole`: by when it began, and its kernel."""
 
     rows: Mapping[str, Row] = Field(default_factory=dict)
     clean: Mapping[str, Quiet] = Field(default_factory=dict)
+    whole: Mapping[str, Whole] = Field(default_factory=dict)
 
 
 def read(path: Path) -> Published:
@@ -75,22 +90,28 @@ def read(path: Path) -> Published:
 
 
 def write(path: Path, published: Published) -> None:
-    ordered = Published(rows=dict(sorted(published.rows.items())), clean=published.clean)
+    rows, whole = dict(sorted(published.rows.items())), dict(sorted(published.whole.items()))
+    ordered = Published(rows=rows, clean=published.clean, whole=whole)
     write_whole(path, ordered.model_dump_json(indent=1, exclude_defaults=True) + "\n")
 
 
 def renew(
-    old: Published, states: Mapping[str, State], records: Sequence[Record], *, needs: Mapping[str, Collection[str]]
+    old: Published,
+    states: Mapping[str, State],
+    records: Sequence[Record],
+    *,
+    needs: Mapping[str, Collection[str]],
+    whole: Mapping[str, Whole] | None = None,
 ) -> Published:
     """What is known now in the place of what was said of the same rows, and of the same panthorlab's clean kernels.
-    `needs`: the fragments without which a row is not shown."""
+    `needs`: the fragments without which a row is not shown. `whole`: runs that are new."""
     rows = dict(old.rows)
     for name, state in states.items():
         if state.result is not Result.OPEN:
             row = _row(state)
             if row is not None and _displaces(row, rows.get(name), needs.get(name, ())):
                 rows[name] = row
-    return Published(rows=rows, clean={**old.clean, **_quiet(records)})
+    return Published(rows=rows, clean={**old.clean, **_quiet(records)}, whole={**old.whole, **(whole or {})})
 
 
 def changed(rows: Mapping[str, Row], suites: Mapping[str, str]) -> dict[str, list[str]]:

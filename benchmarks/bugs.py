@@ -31,10 +31,12 @@ sys.path[0] = str(ROOT)
 
 from benchmarks import bug_published  # noqa: E402
 from benchmarks.bug_board import Board, Settings, core_keys  # noqa: E402
+from benchmarks.bug_published import Whole  # noqa: E402
 from benchmarks.bug_records import Records, Result, State, faults_of_clean  # noqa: E402
 from benchmarks.bug_rows import Control, Row, Table, choose, load, load_mutants  # noqa: E402
 from benchmarks.bug_runs import digest  # noqa: E402
 from benchmarks.bug_scores import Scores, markdown, summary  # noqa: E402
+from benchmarks.bug_whole import read_whole  # noqa: E402
 from panthorlab.errors import PanthorlabError  # noqa: E402
 from panthorlab.files import write_whole  # noqa: E402
 from panthorlab.run.suites import find_suites  # noqa: E402
@@ -71,6 +73,10 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
     add("--table", type=Path, nargs="?", const=PAGE, metavar="FILE",
         help="write the page afterwards, and beside it FILE.json, from which rows that were not run now keep what "
         "is said of them (default docs/scoreboard.md)")  # fmt: skip
+    add("--whole", type=Path, action="append", default=[], metavar="RUN",
+        help="with --table: the page tells of this run, too, of all default suites on a kernel without a bug (the "
+        "directory of a `panthorlab run --kernel KEY`): how long, what it was blamed for, how much of the driver it "
+        "executed; may be repeated")  # fmt: skip
     add("--no-run", action="store_true", help="build and run nothing: what is known already")
     cut = list(argv).index("--") if "--" in argv else len(argv)
     options = parser.parse_args(argv[:cut])
@@ -78,6 +84,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         parser.error("--jobs is at least 1, --clean 0, --time-limit is between 10 and 86400 seconds")
     if options.debug and not options.deep:
         parser.error("--debug says which kernel --deep builds: add that")
+    if options.whole and not options.table:
+        parser.error("--whole is for the page: add --table")
     if options.made_up and options.table:
         parser.error("--table is of real bugs alone")
     options.arguments = tuple(argv[cut + 1 :])
@@ -154,11 +162,12 @@ def play(board: Board, rows: Sequence[Row], *, jobs: int) -> dict[str, State]:
     return states
 
 
-def publish(page: Path, table: Table, board: Board, states: Mapping[str, State]) -> None:
+def publish(page: Path, table: Table, board: Board, states: Mapping[str, State], whole: Mapping[str, Whole]) -> None:
     """The page, and its data: what is known now, and of all else what was said before."""
     data = page.with_suffix(".json")
     needs = {row.id: row.needs for row in table.rows}
-    published = bug_published.renew(bug_published.read(data), states, board.records.all, needs=needs)
+    said = bug_published.read(data)
+    published = bug_published.renew(said, states, board.records.all, needs=needs, whole=whole)
     suites = {name: digest(file) for name, file in find_suites([f"{SUITES}/"]).items()}
     date = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     bug_published.write(data, published)
@@ -172,6 +181,7 @@ def main() -> int:
     if options.list:
         print(listing(rows if options.only else (mutants or table).rows))
         return 0
+    whole = read_whole(options.whole)
     options.results[0].parent.mkdir(parents=True, exist_ok=True)
     board = Board(
         Settings(
@@ -190,7 +200,7 @@ def main() -> int:
     )
     states = known(board, rows) if options.no_run else play(board, rows, jobs=options.jobs)
     if options.table:
-        publish(options.table, table, board, states)
+        publish(options.table, table, board, states, whole)
         print(f"wrote {options.table}")
     print(summary(rows, states))
     blamed = any(isinstance(row, Control) and states[row.id].result is Result.SHOWN for row in rows)
