@@ -39,5 +39,5 @@ def test_under_load(session: Session, rule: str) -> None:
 def test_on_the_way_to_sleep_often(session: Session) -> None:
     """Of 64 render nodes each round may use one up for ever (docs/findings/0037), and those before may have, too."""
     with session.misbehaving("as-stuck,ms=40,times=0,space=user"), session.findings_expected(LEFT_AT_UNPLUG):
-        session.check("gpu-bind", "--mode", "drowsy", "--count", "16", timeout=120)
+        session.check("gpu-bind", "--mode", "drowsy", "--count", "10", timeout=120)
         assert session.struck("as-stuck"), "no address space was stuck"
