@@ -11,6 +11,7 @@ from collections.abc import Mapping
 import pytest
 
 from panthorlab.errors import EvidenceError
+from panthorlab.run.faults import STORE_FAULTS, must_have_faulted
 from panthorlab.run.session import Session
 from panthorlab.run.trouble import RESIDUAL
 
@@ -34,11 +35,9 @@ def test_what_was_let_go_is_there_when_it_is_used(session: Session) -> None:
 
 
 def test_what_may_not_be_written_is_not_written_afterwards(session: Session) -> None:
-    with session.findings_expected({"mmu-fault", "cs-fault", "cs-fatal"}) as found:
+    with session.findings_expected(STORE_FAULTS) as found:
         info = evict(session, "protection")
-    faulted = {int(finding.va, 16) for finding in found() if finding.kind == "mmu-fault" and finding.va}
-    stored = {int(va, 16) for name, va in info.items() if name.startswith("fault")}
-    assert stored <= faulted, f"no fault at {sorted(map(hex, stored - faulted))}"
+    must_have_faulted(info, found())
 
 
 def test_jobs_run_while_memory_is_let_go(session: Session) -> None:
