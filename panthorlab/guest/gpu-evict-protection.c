@@ -7,24 +7,10 @@
 
 #include "ktap.h"
 
-#define FATAL_MS	2000
-
-/* A store there faults, and reaches nothing. It costs a group of its own. */
+/* A store there faults, and reaches nothing. */
 static int must_fault(struct scene *scene, const struct buffer *buffer, uint64_t va)
 {
-	struct cs cs = scene_stream(scene, 1);
-	uint32_t group, state, queues;
-	int status, ret = gpu_group_create(&scene->gpu, scene->vm, 1, &group);
-
-	scene_store(&cs, va, 0xbad);
-	ret = ret ?: scene_submit(scene, group, 0, &cs, 1);
-	ret = ret ?: gpu_fence_status(&scene->gpu, scene->syncobj[1], GPU_TIMEOUT_MS, &status);
-	ret = ret ?: gpu_wait_group_state(&scene->gpu, group, DRM_PANTHOR_GROUP_STATE_FATAL_FAULT, FATAL_MS, &state,
-					  &queues);
-	if (!ret && !(state & DRM_PANTHOR_GROUP_STATE_FATAL_FAULT))
-		ret = fail(0, "a store to 0x%llx does not fault", (unsigned long long)va);
-	out("# info fault%llx=0x%llx\n", (unsigned long long)va, (unsigned long long)va);
-	return ret ?: buffer_seen(buffer) ?: gpu_group_destroy(&scene->gpu, group);
+	return scene_must_fault(scene, va, NULL) ?: buffer_seen(buffer);
 }
 
 /* The group of the scene, which a fault has cost, once more; nothing is there of what was. */

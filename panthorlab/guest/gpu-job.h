@@ -44,6 +44,13 @@ int scene_submit(struct scene *scene, uint32_t group, unsigned int queue, const 
 		 unsigned int index);
 int scene_right(struct scene *scene, unsigned int index, uint32_t value);
 
+/*
+ * A store to @va must fault, and costs a group of its own; it must not reach @word, which was or is mapped there in
+ * another way (NULL: nothing was, or the caller looks). The address is told as `# info fault…=`, for the kernel's log to
+ * be held against. All groups of the VM are no good afterwards.
+ */
+int scene_must_fault(struct scene *scene, uint64_t va, const volatile uint32_t *word);
+
 int job_info(const struct options *options);
 int job_gpu_info(const struct options *options);
 int job_store(const struct options *options);

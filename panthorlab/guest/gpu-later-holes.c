@@ -1,32 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Mode sparse-holes: what is unmapped of a range without a buffer faults, and what is left of it does not. */
 
-#include <errno.h>
-
 #include "gpu-later-sparse.h"
-#include "ktap.h"
 
-#define FATAL_MS	2000
-
-static unsigned int faults;
-
-/* A store to @page costs its group the life. A fault costs the VM its groups, so the scene gets another one. */
+/* A store to @page. A fault costs the VM its groups, so the scene gets another one. */
 static int must_fault(struct scene *scene, unsigned int page)
 {
-	struct cs cs = scene_stream(scene, 0);
-	uint32_t group, state, queues;
-	int status, ret = gpu_group_create(&scene->gpu, scene->vm, 1, &group);
+	int ret = scene_must_fault(scene, sparse_va(page), NULL) ?: gpu_group_destroy(&scene->gpu, scene->group);
 
-	scene_store(&cs, sparse_va(page), 1);
-	ret = ret ?: scene_submit(scene, group, 0, &cs, 0);
-	ret = ret ?: gpu_fence_status(&scene->gpu, scene->syncobj[0], GPU_TIMEOUT_MS, &status);
-	ret = ret ?: gpu_wait_group_state(&scene->gpu, group, DRM_PANTHOR_GROUP_STATE_FATAL_FAULT, FATAL_MS, &state,
-					  &queues);
-	if (!ret && !(state & DRM_PANTHOR_GROUP_STATE_FATAL_FAULT))
-		ret = fail(-ETIME, "page %u: a store there is no fault", page);
-	if (!ret)
-		out("# info fault%u=0x%llx\n", faults++, (unsigned long long)sparse_va(page));
-	ret = ret ?: gpu_group_destroy(&scene->gpu, group) ?: gpu_group_destroy(&scene->gpu, scene->group);
 	return ret ?: gpu_group_create(&scene->gpu, scene->vm, 1, &scene->group);
 }
 

@@ -5,14 +5,11 @@
  * only shaders mind, and there are none.)
  */
 
-#include <string.h>
-
 #include "gpu-job.h"
 #include "gpu-vm.h"
 #include "ktap.h"
 
 #define OTHER_VA	0x20000000ull	/* second mapping of the page of results */
-#define FATAL_MS	2000
 
 enum { REG_FROM = 0, REG_TO = 2, REG_WORD = 4, REG_FLUSH = 5 };
 enum { SOURCE = 4, TARGET = 5 };	/* results */
@@ -68,34 +65,6 @@ static int reads(struct scene *scene)
 	return ret;
 }
 
-/* The job at @va costs its group the life, and stores nothing in TARGET. */
-static int must_fault(struct scene *scene, uint64_t va, uint32_t size, uint64_t fault)
-{
-	struct gpu_job job = { .va = va, .size = size, .syncobj = scene->syncobj[0] };
-	uint32_t group, state, queues;
-	int status, ret;
-
-	*scene_result(scene, TARGET) = 0;
-	ret = gpu_group_create(&scene->gpu, scene->vm, 1, &group) ?: gpu_submit(&scene->gpu, group, &job, 1);
-	ret = ret ?: gpu_fence_status(&scene->gpu, job.syncobj, GPU_TIMEOUT_MS, &status);
-	ret = ret ?: gpu_wait_group_state(&scene->gpu, group, DRM_PANTHOR_GROUP_STATE_FATAL_FAULT, FATAL_MS,
-					  &state, &queues);
-	if (!ret && !(state & DRM_PANTHOR_GROUP_STATE_FATAL_FAULT))
-		ret = fail(0, "the group lives");
-	if (!ret && *scene_result(scene, TARGET))
-		ret = fail(0, "0x%x was stored", *scene_result(scene, TARGET));
-	out("# info fault=0x%llx\n", (unsigned long long)fault);
-	return ret ?: gpu_group_destroy(&scene->gpu, group);
-}
-
-static int write_read_only(struct scene *scene)
-{
-	struct cs cs = scene_stream(scene, 1);
-
-	scene_store(&cs, other(scene, TARGET), 1);
-	return must_fault(scene, scene_stream_va(scene, 1), cs_size(&cs), other(scene, TARGET));
-}
-
 int mode_protection(unsigned int count, unsigned int seed)
 {
 	static struct scene readonly;
@@ -110,7 +79,7 @@ int mode_protection(unsigned int count, unsigned int seed)
 	ret = ret ?: reads(&readonly);
 	ktap_result(1, !ret, "what is read-only is read", last_error());
 	failed += ret != 0;
-	ret = ret ?: write_read_only(&readonly);
+	ret = ret ?: scene_must_fault(&readonly, other(&readonly, TARGET), scene_result(&readonly, TARGET));
 	ktap_result(2, !ret, "what is read-only is not written", last_error());
 	failed += ret != 0;
 	return failed ? 1 : 0;

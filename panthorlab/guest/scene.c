@@ -2,7 +2,12 @@
 
 #include "gpu-job.h"
 
+#include <errno.h>
+
 #include "client.h"
+#include "ktap.h"
+
+#define FATAL_MS	2000
 
 /* Registers of scene_store(): the last ones that are not the kernel's. */
 enum { REG_ADDR = 84, REG_VALUE = 86, REG_FLUSH = 87 };
@@ -85,4 +90,33 @@ int scene_right(struct scene *scene, unsigned int index, uint32_t value)
 {
 	return gpu_job_right(&scene->gpu, scene->syncobj[index], scene_result(scene, index),
 			     value);
+}
+
+/*
+ * The status of the fence does not tell: a kernel that hears of the end of the job before the fault says success. What is
+ * told of each address has a name of its own, in hexadecimal digits.
+ */
+int scene_must_fault(struct scene *scene, uint64_t va, const volatile uint32_t *word)
+{
+	const uint32_t before = word ? *word : 0;
+	struct cs cs = scene_stream(scene, 0);
+	uint32_t group, state, queues;
+	int status, ret = gpu_group_create(&scene->gpu, scene->vm, 1, &group);
+
+	if (ret)
+		return ret;
+	scene_store(&cs, va, ~before);
+	ret = scene_submit(scene, group, 0, &cs, 0);
+	ret = ret ?: gpu_fence_status(&scene->gpu, scene->syncobj[0], GPU_TIMEOUT_MS, &status);
+	if (!ret && word && *word != before)
+		ret = fail(0, "a store to 0x%llx reached what must not be written there", (unsigned long long)va);
+	ret = ret ?: gpu_wait_group_state(&scene->gpu, group, DRM_PANTHOR_GROUP_STATE_FATAL_FAULT, FATAL_MS, &state,
+					  &queues);
+	if (!ret && !(state & DRM_PANTHOR_GROUP_STATE_FATAL_FAULT))
+		ret = fail(-ETIME, "a store to 0x%llx: the group is not flagged fatal, %u ms", (unsigned long long)va,
+			   FATAL_MS);
+	if (!ret)
+		out("# info fault%llx=0x%llx\n# fence status %d\n", (unsigned long long)va, (unsigned long long)va,
+		    status);
+	return ret ?: gpu_group_destroy(&scene->gpu, group);
 }
