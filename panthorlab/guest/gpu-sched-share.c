@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * Who is on the GPU: shares of groups, what a priority is worth, how soon a new job starts.
+ * Who is on the GPU: shares of groups, and of those of low priority, which have none while others want it all.
  */
 
 #include "gpu-sched.h"
@@ -15,10 +15,6 @@
 #define WATCH_MS	3000	/* a job may last 5 s */
 #define FAIR		60	/* per cent of the largest share: no need to look longer */
 #define UNFAIR		35	/* even a busy host does not get there, given so much time */
-#define TRIES		10
-#define SOON_MS		250	/* some ticks of 10 ms each, in the best of TRIES */
-#define ROUNDS		12
-#define UNEVEN_US	700	/* more at each round: no fraction of a tick */
 
 /**
  * struct shares - Which groups made progress when
@@ -105,31 +101,6 @@ static int judge_fair(const struct lab *lab, const struct shares *shares)
 	       fail(0, "the least of equal groups got %u %% of what the most got", percent) : 0;
 }
 
-/* End all spinning jobs, also after a failure; @ret or how they ended. */
-static int open_all(struct lab *lab, const uint32_t *syncobj, int ret)
-{
-	unsigned int g;
-
-	for (g = 0; g < lab->group_count; g++)
-		*lab_gate(lab, g) = 1;
-	for (g = 0; !ret && g < lab->group_count; g++)
-		ret = lab_expect(lab, syncobj[g], 1, "a counting job");
-	return ret;
-}
-
-static int spin_all(struct lab *lab, uint32_t *syncobj)
-{
-	unsigned int g;
-	int ret = 0;
-
-	for (g = 0; !ret && g < lab->group_count; g++) {
-		ret = gpu_syncobj_create(&lab->gpu, &syncobj[g]);
-		if (!ret)
-			ret = lab_count(lab, g, syncobj[g]);
-	}
-	return ret;
-}
-
 /* @by_space: there are @more groups than address spaces, not slots. */
 static int share(unsigned int vms, unsigned int more, bool by_space, const char *name)
 {
@@ -145,7 +116,7 @@ static int share(unsigned int vms, unsigned int more, bool by_space, const char 
 		ret = lab_groups(&lab, (by_space ? lab.spaces : lab.slots) + more,
 				 PRIORITY_MEDIUM);
 	if (!ret)
-		ret = spin_all(&lab, syncobj);
+		ret = lab_count_all(&lab, syncobj);
 	for (g = 0; !ret && g < lab.group_count; g++)
 		ret = lab_wait_count(&lab, g, 0);
 	ktap_result(1, !ret, "every group makes progress", last_error());
@@ -153,7 +124,7 @@ static int share(unsigned int vms, unsigned int more, bool by_space, const char 
 		ret = watch(&lab, SAMPLES, FAIR, &shares);
 	if (!ret)
 		ret = judge_fair(&lab, &shares);
-	ret = open_all(&lab, syncobj, ret);
+	ret = lab_open_all(&lab, syncobj, ret);
 	ktap_result(2, !ret, name, last_error());
 	return ret ? 1 : 0;
 }
@@ -169,104 +140,8 @@ int sched_spaces(void)
 	return share(LAB_VMS, 3, true, "shares are equal over more VMs than address spaces");
 }
 
-/* The best of several tries is within a few ticks; a busy host makes the others late. */
-static int soon(int64_t best_us, const char *what)
-{
-	out("# info best_latency_us=%lld\n", (long long)best_us);
-	if (best_us > SOON_MS * 1000LL)
-		return fail(0, "%s only after %lld us, in the best of %u tries", what,
-			    (long long)best_us, TRIES);
-	return 0;
-}
-
-/* All slots are busy with groups of lower priority; @g starts nevertheless. @took_us: until it did. */
-static int preempt(struct lab *lab, unsigned int g, uint32_t syncobj, int64_t *took_us)
-{
-	uint32_t before = *lab_counter(lab, g);
-	int64_t begin = now_us();
-	int ret;
-
-	ret = lab_count(lab, g, syncobj);
-	if (!ret)
-		ret = lab_wait_count(lab, g, before);
-	*took_us = now_us() - begin;
-	*lab_gate(lab, g) = 1;
-	return ret ?: lab_expect(lab, syncobj, 1, "the job of higher priority");
-}
-
-/* One more group of @low than there are slots, all busy. */
-static int crowd(struct lab *lab, uint8_t low, uint32_t *syncobj)
-{
-	unsigned int g;
-	int ret = lab_create(lab, 1);
-
-	if (!ret)
-		ret = lab_groups(lab, lab->slots + 1, low);
-	if (!ret)
-		ret = spin_all(lab, syncobj);
-	for (g = 0; !ret && g < lab->group_count; g++)
-		ret = lab_wait_count(lab, g, 0);
-	return ret;
-}
-
-static int join(struct lab *lab, uint8_t priority, uint32_t *syncobj, unsigned int *g)
-{
-	int ret = lab_group(lab, 0, priority, g);
-
-	return ret ?: gpu_syncobj_create(&lab->gpu, &syncobj[*g]);
-}
-
-static int over_busy_groups(uint8_t low, uint8_t high, const char *name)
-{
-	int64_t took_us = 0, best_us = INT64_MAX;
-	uint32_t syncobj[LAB_GROUPS] = { 0 };
-	unsigned int g, i;
-	struct lab lab;
-	int ret = crowd(&lab, low, syncobj);
-
-	if (!ret)
-		ret = join(&lab, high, syncobj, &g);
-	for (i = 0; !ret && i < TRIES && best_us > SOON_MS * 1000LL; i++) {
-		ret = preempt(&lab, g, syncobj[g], &took_us);
-		if (took_us < best_us)
-			best_us = took_us;
-	}
-	if (!ret)
-		ret = soon(best_us, name);
-	ret = open_all(&lab, syncobj, ret);
-	lab_release(&lab);
-	return ret;
-}
-
-/* While groups take turns, one of high priority waits for the next tick, a realtime one does not. Who asks does so at
- * ever other times between two ticks.
- */
-static int before_the_tick(void)
-{
-	static const uint8_t priorities[] = { PRIORITY_HIGH, PRIORITY_REALTIME };
-	int64_t took_us = 0, total_us[2] = { 0 };
-	uint32_t syncobj[LAB_GROUPS] = { 0 };
-	unsigned int g[2], i, which;
-	struct lab lab;
-	int ret = crowd(&lab, PRIORITY_MEDIUM, syncobj);
-
-	for (i = 0; !ret && i < 2; i++)
-		ret = join(&lab, priorities[i], syncobj, &g[i]);
-	for (i = 0; !ret && i < 2 * ROUNDS; i++) {
-		which = i % 2;
-		sleep_us(i * UNEVEN_US);
-		ret = preempt(&lab, g[which], syncobj[g[which]], &took_us);
-		total_us[which] += took_us;
-	}
-	out("# info high_us=%lld\n# info realtime_us=%lld\n", (long long)total_us[0] / ROUNDS,
-	    (long long)total_us[1] / ROUNDS);
-	ret = open_all(&lab, syncobj, ret);
-	lab_release(&lab);
-	return ret;
-}
-
 /* Groups of low priority have to wait while others fill the slots, and go on when one of these ends. */
-static int lower_waits(void)
+int sched_lower_waits(void)
 {
 	uint32_t syncobj[LAB_GROUPS];
 	struct shares shares;
@@ -280,7 +155,7 @@ static int lower_waits(void)
 	if (!ret)
 		ret = lab_groups(&lab, 2, PRIORITY_LOW);
 	if (!ret)
-		ret = spin_all(&lab, syncobj);
+		ret = lab_count_all(&lab, syncobj);
 	for (g = 0; !ret && g < lab.slots; g++)
 		ret = lab_wait_count(&lab, g, 0);
 	if (!ret)
@@ -294,93 +169,7 @@ static int lower_waits(void)
 		ret = lab_expect(&lab, syncobj[0], 1, "the job of medium priority");
 	for (g = lab.slots; !ret && g < lab.group_count; g++)
 		ret = lab_wait_count(&lab, g, 0);
-	ret = open_all(&lab, syncobj, ret);
+	ret = lab_open_all(&lab, syncobj, ret);
 	lab_release(&lab);
 	return ret;
-}
-
-int sched_priority(void)
-{
-	int ret;
-
-	ktap_start(2);
-	ret = lower_waits();
-	ktap_result(1, !ret, "a lower priority waits, and goes on later", last_error());
-	if (!ret)
-		ret = over_busy_groups(PRIORITY_LOW, PRIORITY_MEDIUM,
-				       "a group of higher priority started");
-	ktap_result(2, !ret, "a higher priority starts although all slots are busy", last_error());
-	return ret ? 1 : 0;
-}
-
-int sched_realtime(void)
-{
-	struct lab lab;
-	unsigned int g;
-	int ret;
-
-	ktap_start(2);
-	ret = lab_create(&lab, 1);
-	if (!ret)
-		ret = lab_group(&lab, 0, PRIORITY_REALTIME, &g);
-	if (ret == -EINVAL || ret == -EACCES || ret == -EPERM) {
-		ktap_result(1, true, "realtime # SKIP this kernel grants no such priority", "");
-		ktap_result(2, true, "no tick # SKIP this kernel grants no such priority", "");
-		return 0;
-	}
-	lab_release(&lab);
-	if (!ret)
-		ret = over_busy_groups(PRIORITY_MEDIUM, PRIORITY_REALTIME,
-				       "a realtime group started");
-	ktap_result(1, !ret, "a realtime group starts although all slots are busy", last_error());
-	if (!ret)
-		ret = before_the_tick();
-	ktap_result(2, !ret, "how long it waits, and one of high priority", last_error());
-	return ret ? 1 : 0;
-}
-
-/* The group had a job before, so it is known and idle; the others then took all slots. */
-int sched_wake(void)
-{
-	uint32_t syncobj[LAB_GROUPS] = { 0 };
-	struct lab_submit how = { 0 };
-	int64_t best_us = INT64_MAX;
-	struct lab lab;
-	unsigned int g, i;
-	int ret;
-
-	ktap_start(1);
-	ret = lab_create(&lab, 1);
-	if (!ret)
-		ret = lab_groups(&lab, lab.slots + 2, PRIORITY_MEDIUM);
-	for (g = 0; !ret && g < lab.group_count; g++) {
-		ret = gpu_syncobj_create(&lab.gpu, &syncobj[g]);
-		how.signals = syncobj[g];
-		if (!ret)
-			ret = lab_store(&lab, g, 0, g, &how);
-		if (!ret)
-			ret = lab_expect(&lab, how.signals, 1, "a job before");
-	}
-	for (g = 1; !ret && g < lab.group_count; g++)
-		ret = lab_count(&lab, g, syncobj[g]);
-	for (g = 1; !ret && g < lab.group_count; g++)
-		ret = lab_wait_count(&lab, g, 0);
-	how.signals = syncobj[0];
-	for (i = 0; !ret && i < TRIES && best_us > SOON_MS * 1000LL; i++) {
-		int64_t begin = now_us();
-
-		ret = lab_store(&lab, 0, 1, 0xa0000000 + i, &how);
-		if (!ret)
-			ret = lab_expect(&lab, how.signals, 1, "a new job of an idle group");
-		if (!ret && now_us() - begin < best_us)
-			best_us = now_us() - begin;
-		if (!ret && *lab_result(&lab, 0, 1) != 0xa0000000 + i)
-			ret = fail(0, "fence status 1, but memory is 0x%08x", *lab_result(&lab, 0, 1));
-	}
-	if (!ret)
-		ret = soon(best_us, "a new job of an idle group ended");
-	ret = open_all(&lab, syncobj, ret);
-	ktap_result(1, !ret, "a new job of an idle group runs although all slots are busy",
-		    last_error());
-	return ret ? 1 : 0;
 }

@@ -10,6 +10,7 @@ enum { PRIORITY_LOW = 0, PRIORITY_MEDIUM = 1, PRIORITY_HIGH = 2, PRIORITY_REALTI
 int sched_interrupts(uint64_t *count);
 
 int sched_others_pass(struct lab *lab, unsigned int g, unsigned int count, uint32_t syncobj);
+int sched_lower_waits(void);
 int sched_comes_back(struct lab *lab, uint32_t syncobj, unsigned int index, uint32_t value);
 
 int sched_fair(void);

@@ -71,7 +71,9 @@ int lab_group(struct lab *lab, unsigned int vm, uint8_t priority, unsigned int *
 int lab_groups(struct lab *lab, unsigned int count, uint8_t priority);
 
 volatile uint32_t *lab_counter(struct lab *lab, unsigned int g);
+uint64_t lab_counter_va(const struct lab *lab, unsigned int g);
 volatile uint32_t *lab_gate(struct lab *lab, unsigned int g);
+uint64_t lab_gate_va(const struct lab *lab, unsigned int g);
 volatile uint32_t *lab_result(struct lab *lab, unsigned int vm, unsigned int index);
 uint64_t lab_result_va(const struct lab *lab, unsigned int vm, unsigned int index);
 
@@ -88,6 +90,8 @@ int lab_hold(struct lab *lab, unsigned int g, uint32_t signals);
 int lab_store(struct lab *lab, unsigned int g, unsigned int index, uint32_t value,
 	      const struct lab_submit *how);
 int lab_nothing(struct lab *lab, unsigned int g, const struct lab_submit *how);
+int lab_count_all(struct lab *lab, uint32_t *syncobj);
+int lab_open_all(struct lab *lab, const uint32_t *syncobj, int ret);
 int lab_row(struct lab *lab, unsigned int g, unsigned int count, unsigned int ms);
 
 int lab_wait_count(struct lab *lab, unsigned int g, uint32_t beyond);
