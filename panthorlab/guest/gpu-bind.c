@@ -45,18 +45,16 @@ int main(int argc, char **argv)
 		{ "lenient", .flag = &b.lenient },
 		{ 0 }
 	};
-	unsigned int i;
+	int (*run)(struct bind *);
 
 	read_options(argc, argv, options, usage);
-	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-		if (strcmp(mode, modes[i].name) || !strcmp(mode, "images") != !!b.pack)
-			continue;
-		if (find_device(&b)) {
-			ktap_start(1);
-			ktap_check(-ENODEV, "find the GPU");
-			return ktap_status();
-		}
-		return modes[i].run(&b);
+	run = CHOOSE_MODE(modes, mode, usage)->run;
+	if (!strcmp(mode, "images") != !!b.pack)
+		bad_usage(usage);
+	if (find_device(&b)) {
+		ktap_start(1);
+		ktap_check(-ENODEV, "find the GPU");
+		return ktap_status();
 	}
-	bad_usage(usage);
+	return run(&b);
 }

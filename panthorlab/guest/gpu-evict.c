@@ -13,7 +13,6 @@
 #include "gpu-evict.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "ktap.h"
 #include "options.h"
@@ -57,17 +56,12 @@ int main(int argc, char **argv)
 		{ "seed", .number = &seed, .most = UINT32_MAX },
 		{ 0 }
 	};
-	int (*run)(unsigned int, unsigned int) = NULL;
+	int (*run)(unsigned int, unsigned int);
 	bool can = false;
 	int ret;
-	size_t i;
 
 	read_options(argc, argv, options, usage);
-	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
-		if (!strcmp(mode, modes[i].name))
-			run = modes[i].run;
-	if (!run)
-		bad_usage(usage);
+	run = CHOOSE_MODE(modes, mode, usage)->run;
 	ret = begin(&can);
 	if (ret || !can) {
 		ktap_start(1);

@@ -7,7 +7,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "gpu-heap.h"
 #include "ktap.h"
@@ -92,11 +91,7 @@ int main(int argc, char **argv)
 		{ "count", .number = &count, .least = 1, .most = INT32_MAX },
 		{ 0 }
 	};
-	size_t i;
 
 	read_options(argc, argv, options, usage);
-	for (i = 0; i < MODES; i++)
-		if (!strcmp(mode, modes[i].name))
-			return run(&modes[i], count);
-	bad_usage(usage);
+	return run(CHOOSE_MODE(modes, mode, usage), count);
 }

@@ -321,21 +321,14 @@ static void usage(FILE *stream)
 int main(int argc, char **argv)
 {
 	struct options options = { 0 };
-	const char *name = NULL;
+	const char *mode = "";
 	const struct program_option known[] = {
-		{ "mode", .word = &name },
+		{ "mode", .word = &mode },
 		{ "count", .number = &options.count, .least = 1, .most = INT32_MAX },
 		{ "loops", .number = &options.loops, .least = 1, .most = INT32_MAX },
 		{ 0 }
 	};
-	size_t i;
 
 	read_options(argc, argv, known, usage);
-	if (!name)
-		bad_usage(usage);
-	for (i = 0; i < MODES; i++)
-		if (!strcmp(name, modes[i].name))
-			return modes[i].run(&options);
-	fprintf(stderr, "gpu-job: no mode %s; see --help\n", name);
-	return 2;
+	return CHOOSE_MODE(modes, mode, usage)->run(&options);
 }

@@ -22,7 +22,6 @@
 #include "gpu-later.h"
 
 #include <stdio.h>
-#include <string.h>
 
 #include "ktap.h"
 #include "options.h"
@@ -98,11 +97,7 @@ int main(int argc, char **argv)
 		{ "mode", .word = &mode },
 		{ 0 }
 	};
-	size_t i;
 
 	read_options(argc, argv, options, usage);
-	for (i = 0; i < LATER_COUNT(modes); i++)
-		if (!strcmp(mode, modes[i].name))
-			return modes[i].run();
-	bad_usage(usage);
+	return CHOOSE_MODE(modes, mode, usage)->run();
 }

@@ -11,7 +11,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "ktap.h"
 #include "options.h"
@@ -37,18 +36,14 @@ int main(int argc, char **argv)
 		{ "count", .number = &m.count, .least = 1, .most = 100000 },
 		{ 0 }
 	};
-	unsigned int i;
+	int (*run)(struct module *);
 
 	read_options(argc, argv, options, usage);
-	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++) {
-		if (strcmp(mode, modes[i].name))
-			continue;
-		if (find_module(&m)) {
-			ktap_start(1);
-			ktap_check(-ENODEV, "find the module");
-			return ktap_status();
-		}
-		return modes[i].run(&m);
+	run = CHOOSE_MODE(modes, mode, usage)->run;
+	if (find_module(&m)) {
+		ktap_start(1);
+		ktap_check(-ENODEV, "find the module");
+		return ktap_status();
 	}
-	bad_usage(usage);
+	return run(&m);
 }

@@ -215,7 +215,7 @@ static void usage(FILE *stream)
 
 int main(int argc, char **argv)
 {
-	unsigned int i, count = 4;
+	unsigned int count = 4;
 	const char *mode = "";
 	const struct program_option options[] = {
 		{ "mode", .word = &mode },
@@ -224,8 +224,5 @@ int main(int argc, char **argv)
 	};
 
 	read_options(argc, argv, options, usage);
-	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
-		if (!strcmp(mode, modes[i].name))
-			return modes[i].run(count);
-	bad_usage(usage);
+	return CHOOSE_MODE(modes, mode, usage)->run(count);
 }

@@ -22,7 +22,6 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "gpu-race.h"
 #include "ktap.h"
@@ -147,8 +146,6 @@ static const struct mode {
 	{ "reuse", race_reuse }, { "bo", race_bo }, { "heap", race_heap },
 };
 
-#define MODES	(sizeof(modes) / sizeof(modes[0]))
-
 /* One CPU for all, and the director before everybody else. */
 static int prepare(struct race *race)
 {
@@ -187,16 +184,11 @@ int main(int argc, char **argv)
 		{ "limit-ms", .number = &race.limit_ms, .least = 1, .most = INT32_MAX },
 		{ 0 }
 	};
-	const struct mode *mode = NULL;
-	size_t i;
+	const struct mode *mode;
 	int ret;
 
 	read_options(argc, argv, options, usage);
-	for (i = 0; i < MODES; i++)
-		if (!strcmp(name, modes[i].name))
-			mode = &modes[i];
-	if (!mode)
-		bad_usage(usage);
+	mode = CHOOSE_MODE(modes, name, usage);
 	ktap_start(1);
 	ret = prepare(&race);
 	if (!ret)

@@ -188,17 +188,8 @@ static const struct {
 } modes[] = {
 	{ "maps", scarce_maps },   { "points", scarce_points }, { "objects", scarce_objects },
 	{ "late", scarce_late },   { "files", scarce_files },	{ "ends", scarce_ends },
+	{ "probe", NULL },	/* which is no call */
 };
-
-static const struct call *mode_calls(const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
-		if (!strcmp(modes[i].name, name))
-			return modes[i].calls;
-	return NULL;
-}
 
 static void usage(FILE *stream)
 {
@@ -223,9 +214,7 @@ int main(int argc, char **argv)
 	const struct call *calls;
 
 	read_options(argc, argv, options, usage);
-	calls = mode_calls(mode);
-	if (!calls && strcmp(mode, "probe"))
-		bad_usage(usage);
+	calls = CHOOSE_MODE(modes, mode, usage)->calls;
 	s.random = seed;
 	if (scarce_begin(&s)) {
 		ktap_start(1);

@@ -8,7 +8,6 @@
 #include "options.h"
 
 #include <stdio.h>
-#include <string.h>
 
 static const struct {
 	const char *name;
@@ -60,11 +59,7 @@ int main(int argc, char **argv)
 {
 	const char *mode = "";
 	const struct program_option options[] = { { "mode", .word = &mode }, { 0 } };
-	size_t i;
 
 	read_options(argc, argv, options, usage);
-	for (i = 0; i < MODES; i++)
-		if (!strcmp(mode, modes[i].name))
-			return modes[i].run();
-	bad_usage(usage);
+	return CHOOSE_MODE(modes, mode, usage)->run();
 }

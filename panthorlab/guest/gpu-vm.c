@@ -21,7 +21,6 @@
 
 #include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 
 #include "options.h"
 
@@ -59,11 +58,7 @@ int main(int argc, char **argv)
 		{ "seed", .number = &seed, .most = UINT32_MAX },
 		{ 0 }
 	};
-	size_t i;
 
 	read_options(argc, argv, options, usage);
-	for (i = 0; i < sizeof(modes) / sizeof(modes[0]); i++)
-		if (!strcmp(mode, modes[i].name))
-			return modes[i].run(count, seed);
-	bad_usage(usage);
+	return CHOOSE_MODE(modes, mode, usage)->run(count, seed);
 }

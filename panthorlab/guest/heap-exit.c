@@ -101,17 +101,6 @@ static void usage(FILE *stream)
 		fprintf(stream, "  %-16s %-8s %s\n", modes[i].name, modes[i].role, modes[i].help);
 }
 
-static const struct mode *find_mode(const char *name)
-{
-	size_t i;
-
-	for (i = 0; i < MODES; i++)
-		if (!strcmp(modes[i].name, name))
-			return &modes[i];
-	fprintf(stderr, "heap-exit: no mode %s; see --help\n", name);
-	exit(2);
-}
-
 /* Which iteration this is, as iterate says it; 0 without it. */
 static unsigned long iteration(void)
 {
@@ -143,9 +132,7 @@ static void parse(int argc, char **argv, struct options *options)
 	read_options(argc, argv, all, usage);
 	if (!strcmp(name, EXEC_TARGET))
 		exit(0);
-	if (!*name)
-		bad_usage(usage);
-	*options = (struct options){ .mode = find_mode(name), .terminations = 10, .processes = 9 };
+	*options = (struct options){ .mode = CHOOSE_MODE(modes, name, usage), .terminations = 10, .processes = 9 };
 	*config = options->mode->config;
 	if (options->mode->heap_per_group)
 		config->heaps = AS_GROUPS;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdlib.h>
+#include <string.h>
 
 static unsigned int number(const char *text, const struct program_option *option)
 {
@@ -45,6 +46,17 @@ _Noreturn void bad_usage(void (*usage)(FILE *stream))
 {
 	usage(stderr);
 	exit(2);
+}
+
+size_t choose_mode(const char *const *names, size_t stride, size_t count, const char *wanted,
+		   void (*usage)(FILE *stream))
+{
+	size_t i;
+
+	for (i = 0; i < count; i++)
+		if (!strcmp(*(const char *const *)((const char *)names + i * stride), wanted))
+			return i;
+	bad_usage(usage);
 }
 
 char **read_options_and_rest(int argc, char **argv, const struct program_option *options, void (*usage)(FILE *stream))

@@ -3,6 +3,7 @@
 #define PANTHORLAB_GUEST_OPTIONS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdio.h>
 
 #define OPTIONS_MAX	12u
@@ -29,5 +30,13 @@ char **read_options_and_rest(int argc, char **argv, const struct program_option 
 
 /* Ends a program that cannot be called like this, with its usage and status 2. */
 _Noreturn void bad_usage(void (*usage)(FILE *stream));
+
+/* The one of @modes, an array of structures with a member `name`, that is called @wanted; without one, bad_usage(). */
+#define CHOOSE_MODE(modes, wanted, usage)									\
+	(&(modes)[choose_mode(&(modes)[0].name, sizeof((modes)[0]), sizeof(modes) / sizeof((modes)[0]), wanted, usage)])
+
+/* Its index. @names: the first one's, of @count that are @stride bytes apart. */
+size_t choose_mode(const char *const *names, size_t stride, size_t count, const char *wanted,
+		   void (*usage)(FILE *stream));
 
 #endif

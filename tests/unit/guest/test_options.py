@@ -61,3 +61,15 @@ def test_anything_else_is_refused_with_a_sentence(run: Run, options: tuple[str, 
 def test_help_is_no_error(run: Run) -> None:
     done = run("--help")
     assert (done.returncode, done.stdout, done.stderr) == (0, "usage: options\n", "")
+
+
+@pytest.mark.parametrize(("mode", "value"), [("one", "11"), ("two", "22"), ("twofold", "33")])
+def test_a_mode_is_chosen_by_its_whole_name(run: Run, mode: str, value: str) -> None:
+    done = run("--choose", mode)
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{value}\n", "")
+
+
+@pytest.mark.parametrize("mode", ["", "on", "ones", "ONE", "three"])
+def test_a_mode_that_there_is_not_is_refused(run: Run, mode: str) -> None:
+    done = run("--choose", mode)
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "usage: options\n")
