@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "files.h"
 #include "gpu.h"
 #include "irqs.h"
 
@@ -103,7 +104,7 @@ static int tell_driver(const struct bind *b, const char *file)
 	char path[sizeof(PLATFORM_DRIVERS) + NAME_SIZE];
 
 	snprintf(path, sizeof(path), PLATFORM_DRIVERS "/%s/%s", b->driver->name, file);
-	return write_file(path, b->device, strlen(b->device), 0);
+	return write_text(path, b->device);
 }
 
 int driver_unbind(const struct bind *b)

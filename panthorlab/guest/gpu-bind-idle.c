@@ -11,6 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "files.h"
 #include "ktap.h"
 #include "util.h"
 
@@ -71,9 +72,9 @@ int bind_replug(struct bind *b)
 		*strrchr(parent, '/') = 0;
 		name = strrchr(parent, '/') + 1;
 		snprintf(path, sizeof(path), "/sys/bus/pci/drivers/panthor_pci_shim/unbind");
-		ret = write_file(path, name, strlen(name), 0);
+		ret = write_text(path, name);
 		snprintf(path, sizeof(path), "/sys/bus/pci/drivers/panthor_pci_shim/bind");
-		ret = ret ?: write_file(path, name, strlen(name), 0) ?: probed_soon(b) ?: revives(b);
+		ret = ret ?: write_text(path, name) ?: probed_soon(b) ?: revives(b);
 	}
 	ktap_check(ret, "replug");
 	return ktap_status();
@@ -88,7 +89,7 @@ static long free_kb(void)
 	long kb = -1;
 
 	sync();
-	if (write_file("/proc/sys/vm/drop_caches", "3", 1, 0))
+	if (write_text("/proc/sys/vm/drop_caches", "3"))
 		return -1;
 	file = fopen("/proc/meminfo", "re");
 	while (file && fgets(line, sizeof(line), file))

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "files.h"
 #include "gpu.h"
 #include "ktap.h"
 
@@ -69,7 +70,7 @@ static int look_below(struct bind *b, const char *root)
 			return fail(-errno, "mkdir %s", b->image);
 		*slash = '/';
 	}
-	return write_file(FW_PATH, root, strlen(root), 0);
+	return write_text(FW_PATH, root);
 }
 
 /*

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "files.h"
 #include "gpu.h"
 #include "sentinel.h"
 
@@ -21,7 +22,7 @@ int set_autosuspend(const struct bind *b, unsigned int ms)
 
 	snprintf(path, sizeof(path), DEVICES "/%s/power/autosuspend_delay_ms", b->device);
 	snprintf(text, sizeof(text), "%u", ms);
-	return write_file(path, text, strlen(text), 0);
+	return write_text(path, text);
 }
 
 /* Wait until the GPU sleeps, which it does soon: it is done with all jobs then, and the driver with it. */

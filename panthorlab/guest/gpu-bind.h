@@ -22,9 +22,6 @@ struct bind {
 	bool hang, lenient;
 };
 
-int write_file(const char *path, const void *data, size_t size, int flags);
-void *read_file(const char *path, size_t *size);
-
 int find_device(struct bind *b);
 void device_place(const struct bind *b, char *place);
 bool driver_bound(const struct bind *b);

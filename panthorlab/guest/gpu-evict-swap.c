@@ -15,8 +15,9 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/swap.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
+
+#include "gpu-files.h"
 
 #define SWAP_DISK	"/dev/ram0"
 #define SWAP_VERSION	1u
@@ -36,42 +37,13 @@ struct swap_header {
 
 _Static_assert(sizeof(struct swap_header) == GPU_PAGE, "a header is a page");
 
-static int read_file(const char *path, char *text, size_t size)
-{
-	size_t used = 0;
-	ssize_t n = 0;
-	int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return fail(-errno, "%s", path);
-	while (used < size - 1 && (n = read(fd, text + used, size - 1 - used)) > 0)
-		used += n;
-	if (n < 0)
-		n = fail(-errno, "%s", path);
-	close(fd);
-	text[used] = '\0';
-	return n < 0 ? n : 0;
-}
-
-static int write_file(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), ret = 0;
-
-	if (fd < 0)
-		return fail(-errno, "%s", path);
-	if (write(fd, text, strlen(text)) < 0)
-		ret = -errno;
-	close(fd);
-	return ret ? fail(ret, "%s, written", path) : 0;
-}
-
 static int cgroup_begin(void)
 {
 	if (mount("none", CGROUPS, "cgroup2", 0, NULL) && errno != EBUSY)
 		return fail(-errno, "mount of " CGROUPS);
 	if (mkdir(CGROUP, 0755) && errno != EEXIST)
 		return fail(-errno, CGROUP);
-	return write_file(CGROUPS "/cgroup.subtree_control", "+memory") ?: write_file(CGROUP "/cgroup.procs", "0");
+	return write_text(CGROUPS "/cgroup.subtree_control", "+memory") ?: write_text(CGROUP "/cgroup.procs", "0");
 }
 
 int swap_begin(void)
@@ -94,7 +66,7 @@ int swap_begin(void)
 
 int swap_end(void)
 {
-	int ret = write_file(CGROUPS "/cgroup.procs", "0");
+	int ret = write_text(CGROUPS "/cgroup.procs", "0");
 
 	return ret ?: swapoff(SWAP_DISK) ? fail(-errno, "swapoff") : 0;
 }
@@ -102,7 +74,7 @@ int swap_end(void)
 static int swapped_kib(long *kib)
 {
 	char text[32];
-	int ret = read_file(CGROUP "/memory.swap.current", text, sizeof(text));
+	int ret = read_text(CGROUP "/memory.swap.current", text, sizeof(text));
 
 	*kib = ret ? 0 : atol(text) / 1024;
 	return ret;
@@ -115,7 +87,7 @@ int swap_out(size_t bytes)
 	int ret = swapped_kib(&before);
 
 	if (!ret)
-		ret = write_file(CGROUP "/memory.reclaim", "1G swappiness=200");
+		ret = write_text(CGROUP "/memory.reclaim", "1G swappiness=200");
 	if (ret && ret != -EAGAIN)
 		return ret;
 	ret = swapped_kib(&after);
@@ -125,30 +97,20 @@ int swap_out(size_t bytes)
 	return ret;
 }
 
-static int debugfs_path(const struct gpu *gpu, const char *name, char *path, size_t size)
-{
-	struct stat stat;
-
-	if (fstat(gpu->fd, &stat))
-		return fail(-errno, "fstat");
-	snprintf(path, size, "/sys/kernel/debug/dri/%u/%s", minor(stat.st_rdev), name);
-	return 0;
-}
-
 bool evict_can(const struct gpu *gpu)
 {
-	char path[64];
+	char path[GPU_PATH_SIZE];
 
-	return !debugfs_path(gpu, "shrink", path, sizeof(path)) && !access(path, F_OK);
+	return !gpu_debugfs(gpu, "shrink", path) && !access(path, F_OK);
 }
 
 int evict_pages(const struct gpu *gpu, unsigned int pages, unsigned long *gone)
 {
-	char path[64], text[32];
-	int ret = debugfs_path(gpu, "shrink", path, sizeof(path));
+	char path[GPU_PATH_SIZE], text[32];
+	int ret = gpu_debugfs(gpu, "shrink", path);
 
 	snprintf(text, sizeof(text), "%u", pages);
-	ret = ret ?: write_file(path, text) ?: read_file(path, text, sizeof(text));
+	ret = ret ?: write_text(path, text) ?: read_text(path, text, sizeof(text));
 	*gone = ret ? 0 : strtoul(text, NULL, 0);
 	return ret;
 }
@@ -156,9 +118,9 @@ int evict_pages(const struct gpu *gpu, unsigned int pages, unsigned long *gone)
 int evict_row(const struct gpu *gpu, size_t size, struct gem *gem)
 {
 	static char text[GEMS_MAX];
-	char path[64], creator[32], *line, *rest = text;
+	char path[GPU_PATH_SIZE], creator[32], *line, *rest = text;
 	unsigned int found = 0;
-	int ret = debugfs_path(gpu, "gems", path, sizeof(path)) ?: read_file(path, text, sizeof(text));
+	int ret = gpu_debugfs(gpu, "gems", path) ?: read_text(path, text, sizeof(text));
 
 	if (ret)
 		return ret;
@@ -181,19 +143,13 @@ int evict_row(const struct gpu *gpu, size_t size, struct gem *gem)
 
 int evict_resident_kib(const struct gpu *gpu, long *kib)
 {
-	static char text[4096];
-	char path[64], unit[16] = "", *at;
-	int ret;
+	static char text[FDINFO_SIZE];
+	long long resident = 0, total;
+	int ret = fdinfo_read(gpu, text);
 
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", gpu->fd);
-	ret = read_file(path, text, sizeof(text));
-	if (ret)
-		return ret;
-	*kib = 0;
-	at = strstr(text, "drm-resident-memory:");
-	if (!at)	/* is left out when no buffer has any */
-		return strstr(text, "drm-total-memory:") ? 0 : fail(0, "%s does not tell of memory", path);
-	if (sscanf(at, "%*s %ld%15s", kib, unit) < 1 || (*kib && strcmp(unit, "KiB")))
-		return fail(0, "%s: “%.40s”", path, at);
-	return 0;
+	/* The line is left out when no buffer has any. */
+	if (!ret && !fdinfo_number(text, "drm-resident-memory", &resident) && !fdinfo_number(text, "drm-total-memory", &total))
+		ret = fail(0, "fdinfo does not tell of memory");
+	*kib = resident / 1024;
+	return ret;
 }

@@ -10,13 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include "gpu-files.h"
 #include "gpu-later.h"
-
-#define GEMS		"/sys/kernel/debug/dri/%u/gems"
 
 enum { REG_ADDR = 0, REG_VALUE = 2, REG_RESULT = 4 };
 
@@ -155,13 +152,9 @@ int later_loads(struct scene *scene, uint64_t va, uint32_t value)
 
 static FILE *open_gems(const struct gpu *gpu)
 {
-	struct stat st;
-	char path[64];
+	char path[GPU_PATH_SIZE];
 
-	if (fstat(gpu->fd, &st))
-		return NULL;
-	snprintf(path, sizeof(path), GEMS, minor(st.st_rdev));
-	return fopen(path, "re");
+	return gpu_debugfs(gpu, "gems", path) ? NULL : fopen(path, "re");
 }
 
 bool later_gems(const struct gpu *gpu)

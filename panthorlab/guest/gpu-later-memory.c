@@ -3,11 +3,9 @@
  * What fdinfo tells of a file, and of its memory.
  */
 
-#include <errno.h>
-#include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
+#include "gpu-files.h"
 #include "gpu-later-usage.h"
 #include "ktap.h"
 
@@ -16,38 +14,20 @@
 #define HEAP_CHUNK	(128ll * 1024)
 #define CHUNKS		4
 
-static bool number(const char *line, const char *key, long long *value)
-{
-	char unit[8] = "";
-	size_t length = strlen(key);
-
-	if (strncmp(line, key, length) || sscanf(line + length, ": %lld %7s", value, unit) < 1)
-		return false;
-	if (!strcmp(unit, "KiB"))
-		*value *= 1024;
-	else if (!strcmp(unit, "MiB"))
-		*value *= 1024 * 1024;
-	return true;
-}
-
 int usage_look(const struct gpu *gpu, struct usage *usage)
 {
-	char path[64], line[160];
-	FILE *file;
+	static char text[FDINFO_SIZE];
+	int ret = fdinfo_read(gpu, text);
 
 	*usage = (struct usage){ -1, -1, -1, -1, -1, 0 };
-	snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", gpu->fd);
-	file = fopen(path, "re");
-	if (!file)
-		return fail(-errno, "%s", path);
-	while (fgets(line, sizeof(line), file))
-		if (!number(line, "drm-engine-panthor", &usage->ns) &&
-		    !number(line, "drm-cycles-panthor", &usage->cycles) &&
-		    !number(line, "drm-total-memory", &usage->total) &&
-		    !number(line, "drm-shared-memory", &usage->shared) &&
-		    !number(line, "panthor-resident-memory", &usage->own))
-			number(line, "drm-resident-memory", &usage->resident);
-	fclose(file);
+	if (ret)
+		return ret;
+	fdinfo_number(text, "drm-engine-panthor", &usage->ns);
+	fdinfo_number(text, "drm-cycles-panthor", &usage->cycles);
+	fdinfo_number(text, "drm-total-memory", &usage->total);
+	fdinfo_number(text, "drm-shared-memory", &usage->shared);
+	fdinfo_number(text, "panthor-resident-memory", &usage->own);
+	fdinfo_number(text, "drm-resident-memory", &usage->resident);
 	return 0;
 }
 

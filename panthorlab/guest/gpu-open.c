@@ -15,6 +15,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "files.h"
+
 #define RENDER_MINOR_FIRST	128
 #define RENDER_MINORS		64
 #define MODALIASES		"/sys/bus/platform/devices/*/modalias"
@@ -25,13 +27,8 @@ static int chosen = -1;	/* by gpu_choose() */
 static bool file_contains(const char *path, const char *text)
 {
 	char contents[512];
-	FILE *file = fopen(path, "re");
-	size_t size = file ? fread(contents, 1, sizeof(contents) - 1, file) : 0;
 
-	if (file)
-		fclose(file);
-	contents[size] = '\0';
-	return strstr(contents, text);
+	return !read_text(path, contents, sizeof(contents)) && strstr(contents, text);
 }
 
 static int compare_paths(const void *a, const void *b)

@@ -3,12 +3,11 @@
 
 #define _GNU_SOURCE
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "drivers.h"
+#include "files.h"
 #include "gpu-pair.h"
 #include "irqs.h"
 #include "sentinel.h"
@@ -17,20 +16,12 @@ static int tell_driver(unsigned int gpu, const char *what)
 {
 	char device[PATH_MAX], path[128];
 	const struct gpu_driver *driver = gpu_driver_here();
-	const char *name;
-	int fd, ret = gpu_device(gpu, device);
+	int ret = gpu_device(gpu, device);
 
 	if (ret || !driver)
 		return ret ?: fail(-ENODEV, "the kernel has no driver for the GPU");
 	snprintf(path, sizeof(path), PLATFORM_DRIVERS "/%s/%s", driver->name, what);
-	name = strrchr(device, '/') + 1;
-	fd = open(path, O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return fail(-errno, "open %s", path);
-	if (write(fd, name, strlen(name)) < 0)
-		ret = fail(-errno, "%s of GPU %u", what, gpu);
-	close(fd);
-	return ret;
+	return write_text(path, strrchr(device, '/') + 1);
 }
 
 int driver_off(unsigned int gpu)

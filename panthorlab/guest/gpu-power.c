@@ -3,36 +3,19 @@
  * Whether the GPU sleeps.
  */
 
-#include "gpu.h"
+#include "gpu-files.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
-#include <unistd.h>
 
 /* Runtime power state of the GPU as sysfs says it: "active", "suspended", ... */
 int gpu_runtime_status(struct gpu *gpu, char *status, size_t size)
 {
-	char path[80];
-	struct stat st;
-	ssize_t n;
-	int fd;
+	char path[GPU_PATH_SIZE];
+	int ret = gpu_sysfs(gpu, "power/runtime_status", path) ?: read_text(path, status, size);
 
-	if (fstat(gpu->fd, &st))
-		return fail(-errno, "fstat of the render node");
-	snprintf(path, sizeof(path), "/sys/dev/char/%u:%u/device/power/runtime_status",
-		 major(st.st_rdev), minor(st.st_rdev));
-	fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return fail(-errno, "open %s", path);
-	n = read(fd, status, size - 1);
-	close(fd);
-	if (n <= 0)
-		return fail(n ? -errno : -ENODATA, "read %s", path);
-	status[n] = '\0';
+	if (ret || !*status)
+		return ret ?: fail(-ENODATA, "read %s", path);
 	status[strcspn(status, "\n")] = '\0';
 	return 0;
 }

@@ -13,24 +13,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "files.h"
+
 #define FAILSLAB	"/sys/kernel/debug/failslab/"
 #define FAIL_PAGES	"/sys/kernel/debug/fail_page_alloc/"
 #define FAIL_NTH	"/proc/self/fail-nth"
 #define MAKE_IT_FAIL	"/proc/self/make-it-fail"
 #define SYMBOLS		"/proc/kallsyms"	/* by address */
 #define WORDS_MAX	4u
-
-static int put(const char *path, const char *text)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC);
-	int ret = 0;
-
-	if (fd < 0 || write(fd, text, strlen(text)) < 0)
-		ret = fail(-errno, "%s", path);
-	if (fd >= 0)
-		close(fd);
-	return ret;
-}
 
 /*
  * Also what may wait for memory, also single pages, and without a word about each. The rest is for --lasting: of a thread
@@ -50,7 +40,7 @@ int scarce_begin(struct scarce *s)
 	int ret = 0;
 
 	for (i = 0; !ret && i < sizeof(settings) / sizeof(settings[0]); i++)
-		ret = put(settings[i][0], settings[i][1]);
+		ret = write_text(settings[i][0], settings[i][1]);
 	s->nth = open(FAIL_NTH, O_RDWR | O_CLOEXEC);
 	s->filter = open(MAKE_IT_FAIL, O_WRONLY | O_CLOEXEC);
 	return ret ?: s->nth < 0 || s->filter < 0 ? fail(-errno, FAIL_NTH) : 0;
@@ -133,7 +123,7 @@ static int put_range(const char *which, const struct text_range *range)
 	for (i = 0; !ret && i < 4; i++) {
 		snprintf(path, sizeof(path), "%s%s-%s", directories[i / 2], which, i % 2 ? "end" : "start");
 		snprintf(text, sizeof(text), "0x%llx", i % 2 ? range->end : range->start);
-		ret = put(path, text);
+		ret = write_text(path, text);
 	}
 	return ret;
 }

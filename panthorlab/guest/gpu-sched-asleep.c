@@ -12,20 +12,18 @@
 #include "gpu-sched.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "gpu-files.h"
 #include "ktap.h"
 
+#define DELAY		"power/autosuspend_delay_ms"
 #define ROUNDS		3u
 #define CPUS		16u
 #define AWAKE		"10000"
@@ -35,45 +33,18 @@
 #define ASLEEP_MS	1000
 #define VALUE		0xa51eeb00u
 
-static int delay_file(const struct gpu *gpu, int flags)
-{
-	char path[96];
-	struct stat st;
-	int fd;
-
-	if (fstat(gpu->fd, &st))
-		return fail(-errno, "fstat of the render node");
-	snprintf(path, sizeof(path), "/sys/dev/char/%u:%u/device/power/autosuspend_delay_ms",
-		 major(st.st_rdev), minor(st.st_rdev));
-	fd = open(path, flags | O_CLOEXEC);
-	return fd < 0 ? fail(-errno, "open %s", path) : fd;
-}
-
 static int read_delay(const struct gpu *gpu, char *text, size_t size)
 {
-	int fd = delay_file(gpu, O_RDONLY);
-	ssize_t n;
+	char path[GPU_PATH_SIZE];
 
-	if (fd < 0)
-		return fd;
-	n = read(fd, text, size - 1);
-	close(fd);
-	if (n <= 0)
-		return fail(n ? -errno : -ENODATA, "read the delay until the GPU sleeps");
-	text[n] = '\0';
-	return 0;
+	return gpu_sysfs(gpu, DELAY, path) ?: read_text(path, text, size);
 }
 
 static int set_delay(const struct gpu *gpu, const char *ms)
 {
-	int fd = delay_file(gpu, O_WRONLY);
-	int ret;
+	char path[GPU_PATH_SIZE];
 
-	if (fd < 0)
-		return fd;
-	ret = write(fd, ms, strlen(ms)) < 0 ? fail(-errno, "set the delay until the GPU sleeps") : 0;
-	close(fd);
-	return ret;
+	return gpu_sysfs(gpu, DELAY, path) ?: write_text(path, ms);
 }
 
 static int realtime(int policy, int priority)

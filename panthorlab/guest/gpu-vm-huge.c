@@ -5,11 +5,9 @@
  */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
-#include <unistd.h>
 
+#include "files.h"
 #include "gpu-vm.h"
 #include "util.h"
 
@@ -17,39 +15,23 @@
 
 static char before[32];
 
-static int policy_set(const char *policy)
-{
-	size_t size = strlen(policy);
-	int fd = open(POLICY_FILE, O_WRONLY | O_CLOEXEC), ret;
-
-	if (fd < 0)
-		return fail(-errno, POLICY_FILE);
-	ret = write(fd, policy, size) == (ssize_t)size ? 0 : fail(-errno, POLICY_FILE);
-	close(fd);
-	return ret;
-}
-
 /* The one in brackets: always within_size advise [never] deny force */
 static int policy_get(void)
 {
-	FILE *file = fopen(POLICY_FILE, "re");
-	int found;
+	char text[128];
+	int ret = read_text(POLICY_FILE, text, sizeof(text));
 
-	if (!file)
-		return fail(-errno, POLICY_FILE);
-	found = fscanf(file, "%*[^[][%31[a-z_]]", before);
-	fclose(file);
-	return found == 1 ? 0 : fail(-EPROTO, POLICY_FILE);
+	return ret ?: sscanf(text, "%*[^[][%31[a-z_]]", before) == 1 ? 0 : fail(-EPROTO, POLICY_FILE);
 }
 
 int huge_pages_ask(void)
 {
-	return policy_get() ?: policy_set("within_size");
+	return policy_get() ?: write_text(POLICY_FILE, "within_size");
 }
 
 int huge_pages_end(void)
 {
-	return before[0] ? policy_set(before) : 0;
+	return before[0] ? write_text(POLICY_FILE, before) : 0;
 }
 
 long huge_pages_kib(void)

@@ -5,30 +5,16 @@
  */
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "files.h"
 #include "ktap.h"
 #include "util.h"
 
 #define KMEMLEAK	"/sys/kernel/debug/kmemleak"
 #define MIN_AGE_US	5100000	/* MSECS_MIN_AGE of mm/kmemleak.c, and a tick */
 #define REPORT_MAX	(64 * 1024)
-
-static int command(const char *text)
-{
-	int fd = open(KMEMLEAK, O_WRONLY | O_CLOEXEC);
-	int ret = 0;
-
-	if (fd < 0)
-		return fail(-errno, "open " KMEMLEAK);
-	if (write(fd, text, strlen(text)) < 0)
-		ret = fail(-errno, "%s > " KMEMLEAK, text);
-	close(fd);
-	return ret;
-}
 
 /* As `# ` lines; what does not fit is only counted. */
 static int print(void)
@@ -66,14 +52,14 @@ int main(int argc, char **argv)
 	}
 	ktap_start(1);
 	begin = now_us();
-	ret = command("scan");
+	ret = write_text(KMEMLEAK, "scan");
 	if (!ret) {
 		while (now_us() < begin + MIN_AGE_US)
 			sleep_us(begin + MIN_AGE_US - now_us());
-		ret = command("scan");
+		ret = write_text(KMEMLEAK, "scan");
 	}
 	ret = ret ?: print();
-	ret = ret ?: command("clear");
+	ret = ret ?: write_text(KMEMLEAK, "clear");
 	ktap_result(1, !ret, "scan", last_error());
 	return ret ? 1 : 0;
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 
-#include "gpu-bind.h"
+#include "files.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "util.h"
@@ -24,6 +25,8 @@ int write_file(const char *path, const void *data, size_t size, int flags)
 
 		if (n < 0 && errno != EINTR)
 			ret = fail(-errno, "write %s", path);
+		else if (!n)
+			ret = fail(-EIO, "write %s", path);
 		else if (n > 0)
 			done += n;
 	}
@@ -31,7 +34,30 @@ int write_file(const char *path, const void *data, size_t size, int flags)
 	return ret;
 }
 
-/* Contents of a file, to be freed; NULL if it cannot be read. */
+int write_text(const char *path, const char *text)
+{
+	return write_file(path, text, strlen(text), 0);
+}
+
+int read_text(const char *path, char *text, size_t size)
+{
+	const int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t used = 0;
+	ssize_t n = 0;
+	int ret = 0;
+
+	*text = '\0';
+	if (fd < 0)
+		return fail(-errno, "open %s", path);
+	while (used < size - 1 && (n = read(fd, text + used, size - 1 - used)) > 0)
+		used += n;
+	if (n < 0)
+		ret = fail(-errno, "read %s", path);
+	close(fd);
+	text[used] = '\0';
+	return ret;
+}
+
 void *read_file(const char *path, size_t *size)
 {
 	const int fd = open(path, O_RDONLY | O_CLOEXEC);
