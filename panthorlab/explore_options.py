@@ -23,10 +23,11 @@ that bring it and the two events that must swap, with a command that repeats it.
     panthorlab explore --kernel K --suite heap-exit-watch --workload heap-exit/clients --strategy pct --strategy aimed
     panthorlab explore --kernel K --suite heap-exit-claim --seeds 2000 --output DIR      (again: goes on)
     panthorlab explore --kernel K --suite heap-exit-claim --strategy aimed --between panthor_vm_destroy tick_work:end
+    panthorlab explore --kernel K --suite ./test_race.py --place tick_work --place panthor_sched.c:3400-3420
 """
 EXIT_STATUS: Final = """\
 exit status: 0 nothing found · 1 a finding · 2 usage or bad input · 4 lab or infrastructure, or something could not be
-judged · 130 interrupted; the same command with --output DIR goes on"""
+judged, or a --place was never reached · 130 interrupted; the same command with --output DIR goes on"""
 
 
 def add_explore(parser: argparse.ArgumentParser) -> None:
@@ -82,6 +83,14 @@ def _add_search(parser: argparse.ArgumentParser) -> None:
         "driver is entered first, `tick_work:2` where it is entered for the second time, `tick_work:end` where it is "
         "left; `W AS1_COMMAND:2` is the second write to that register, `I job` the first interrupt of that line. "
         "Without a number, the second point is the first one of its name after the first",
+    )
+    parser.add_argument(
+        "--place",
+        action="append",
+        default=[],
+        metavar="PLACE",
+        help="a place of the driver of which it is told how much of it ran: a function, FILE.c:LINE, or "
+        "FILE.c:FIRST-LAST; one that was not reached is an error, for nothing is known of it then; may be repeated",
     )
     parser.add_argument("--seed", type=seed, default=1, metavar="N", help="the first seed (default: %(default)s)")
     parser.add_argument(

@@ -141,6 +141,14 @@ def conclude(run_dir: Path, events: Sequence[Event]) -> list[CoverageEvent | Not
     return found
 
 
+def ran_so_far(run_dir: Path, arm: str, events: Sequence[Event]) -> Executed | None:
+    """What an arm has executed in all its boots of this record. None if that was not measured."""
+    starts = [event for event in events if isinstance(event, BootStart) and event.arm == arm]
+    folders = [folder for start in starts if (folder := run_dir / "boots" / start.boot / FOLDER).exists()]
+    measured = _read(run_dir, arm, folders, ())
+    return None if measured is None else measured.whole
+
+
 def conclude_boot(run_dir: Path) -> JsonObject:
     """The same of a single boot without suites: its figures. Says on stderr what they come to."""
     measured = _read(run_dir, ALONE, [run_dir / FOLDER], ())

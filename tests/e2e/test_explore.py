@@ -37,6 +37,10 @@ def test_seeds_are_interleavings_and_an_exploration_goes_on(run_dir: Path, cli: 
     assert again.json == first.json
     resumed = [json.loads(line)["event"] for line in (tmp_path / "run" / "events.jsonl").read_text().splitlines()]
     assert resumed == [*(json.loads(line)["event"] for line in log.splitlines()), "resumed"]
+    places = cli(*asked, "--seeds", 4, "--place", "panthor_vm_destroy", "--place", "panthor_device_reset_work")
+    assert places.exit == 4, "a place that was never reached is no answer"
+    assert [one["reached"] for one in places.json["places"]] == [True, False]
+    assert places.json["seeds"] == 4, "nothing runs again for it"
     assert cli(*asked, "--seed", 9).exit == 2
 
 

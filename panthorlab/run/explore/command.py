@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -16,13 +17,14 @@ from typing import Final
 from panthorlab.board.board import Board
 from panthorlab.board.boardtime import TimeName
 from panthorlab.board.calls import DriverCode, driver_code
-from panthorlab.errors import UsageError
+from panthorlab.errors import LabError, UsageError
 from panthorlab.kernel.model import Kernel
 from panthorlab.report.leftout import not_run
-from panthorlab.run import fleet
+from panthorlab.run import fleet, measure
 from panthorlab.run.arms import ALONE, Arm
 from panthorlab.run.explore.explorer import Explorer
 from panthorlab.run.explore.finding import Explained, explain
+from panthorlab.run.explore.places import Ran, check, ran_at
 from panthorlab.run.explore.plan import RESERVED, kinds_of
 from panthorlab.run.explore.strategies import AIMED, CHOICES
 from panthorlab.run.explore.tally import Explored, Suspect
@@ -31,6 +33,7 @@ from panthorlab.run.explore.trials import Trials
 from panthorlab.run.jobs import Jobs
 from panthorlab.run.kernels import notes_of, parse_params, resolve_kernel
 from panthorlab.run.known import known_of, read_known
+from panthorlab.run.meter import read_map
 from panthorlab.run.plan import Slot
 from panthorlab.run.planning import planned, record_needs
 from panthorlab.run.progress import ProgressDisplay
@@ -65,6 +68,7 @@ def main(options: argparse.Namespace) -> int:
     progress = ProgressDisplay(quiet=options.quiet)
     kernel = resolve_kernel(options.kernel, log=run_dir / "build.log", progress=progress.step)
     arm = Arm(ALONE, kernel)
+    maps = _maps(run_dir, kernel, board, options.place)
     try:
         with EventLog(run_dir) as log, board.leased(run_dir, wait=options.wait, on_note=progress.line):
             if goes_on:
@@ -80,7 +84,7 @@ def main(options: argparse.Namespace) -> int:
                 log.discard()
                 raise UsageError("no test of these suites can run here:\n" + "\n".join(not_run(plan.left_out)))
             files = tuple(str(suites[name]) for name in suites)
-            jobs = Jobs(run_dir, settings, [board], files, plan, {"": [arm]})
+            jobs = Jobs(run_dir, settings, [board], files, plan, {"": [arm]}, maps=maps)
             explorer = Explorer(
                 run_dir,
                 log,
@@ -99,7 +103,29 @@ def main(options: argparse.Namespace) -> int:
             explained = _explain(explorer, arm, settings)
     finally:
         progress.finish()
-    return tell(options, run_dir, kernel, explorer.tally, explained, explorer.aimed)
+    ran = _ran(run_dir, options.place)
+    return tell(options, run_dir, kernel, explorer.tally, explained, explorer.aimed, ran)
+
+
+def _maps(run_dir: Path, kernel: Kernel, board: Board, places: Sequence[str]) -> Mapping[str, str]:
+    """What it takes to measure which lines run, by the kernel's key: always, if it can be, as it moves nothing in exact
+    time. Raises UsageError for places that this kernel does not have, or if nothing can be measured of them."""
+    maps = measure.prepare_all(run_dir, {ALONE: kernel}, [board], asked=bool(places))
+    if places and Path(maps[kernel.key]).is_dir():
+        raise UsageError("--place wants instructions to be counted, and this kernel counts for gcov",
+                         hint="build it without --config gcov")  # fmt: skip
+    if places:
+        check(places, read_map(Path(maps[kernel.key])))
+    return maps
+
+
+def _ran(run_dir: Path, places: Sequence[str]) -> Sequence[Ran]:
+    if not places:
+        return ()
+    executed = measure.ran_so_far(run_dir, ALONE, read_events(run_dir))
+    if executed is None:
+        raise LabError("no boot has measured which lines ran", hint=f"see {run_dir / 'boots'}")
+    return ran_at(places, executed)
 
 
 def _code(kernel: Kernel, settings: Settings, progress: ProgressDisplay) -> DriverCode | None:

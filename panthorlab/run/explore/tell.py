@@ -18,6 +18,7 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.report.faults import headline
 from panthorlab.run.explore.aim import Aim
 from panthorlab.run.explore.finding import Explained, Narrowed
+from panthorlab.run.explore.places import Ran
 from panthorlab.run.explore.strategies import CHOICES
 from panthorlab.run.explore.tally import Explored, Suspect, Variety
 
@@ -35,10 +36,18 @@ class Aimed:
 
 
 def tell(
-    options: argparse.Namespace, run_dir: Path, kernel: Kernel, tally: Explored, findings: Findings, aimed: Aimed
+    options: argparse.Namespace,
+    run_dir: Path,
+    kernel: Kernel,
+    tally: Explored,
+    findings: Findings,
+    aimed: Aimed,
+    ran: Sequence[Ran] = (),
 ) -> int:
-    """Print it, write it down, and give the exit status."""
-    status = 1 if findings or tally.outside else 4 if tally.unjudged or not tally.seeds else 0
+    """Print it, write it down, and give the exit status. `ran`: at the places that were asked for."""
+    confirmed = bool(findings or tally.outside)
+    missed = [one for one in ran if not one.reached]
+    status = 1 if confirmed else 4 if tally.unjudged or not tally.seeds or missed else 0
     made = {
         "exit": status,
         "kernel": kernel.key,
@@ -51,6 +60,7 @@ def tell(
         },
         "unjudged": list(tally.unjudged),
         "outside": list(tally.outside),
+        "places": [{**vars(one), "reached": one.reached} for one in ran],
         "findings": [_finding(options, run_dir, kernel, found, explained, aimed) for found, explained in findings],
     }
     write_whole(run_dir / FILE, json.dumps(made, indent=1) + "\n")
@@ -67,10 +77,20 @@ def tell(
             print(f"{title} {line}")
         if len(lines) > SHOWN:
             print(f"… and {len(lines) - SHOWN} more")
-    if not findings and not tally.outside:
-        print("nothing was found")
+    for one in ran:
+        print(f"{'never reached' if one in missed else 'reached'}: {one}")
+    print(_conclusion(tally, ran, confirmed=confirmed))
     print(f"run: {run_dir}")
     return status
+
+
+def _conclusion(tally: Explored, ran: Sequence[Ran], *, confirmed: bool) -> str:
+    tried = f"{tally.seeds} iterations, {tally.distinct} distinct interleavings"
+    if confirmed:
+        return f"confirmed: there is a finding ({tried})"
+    if missed := [one.place for one in ran if not one.reached]:
+        return f"not tried: {', '.join(missed)} never ran in {tried}; a workload is wanted that gets there"
+    return f"nothing was found: not seen in {tried}{', in which these lines ran' if ran else ''}"
 
 
 def _print_growth(name: str, seen: Variety, tally: Explored, chosen: Sequence[str]) -> None:
