@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ from typing import Final
 
 import pytest
 
+from panthorlab.board.api import RemoteFileError
 from panthorlab.run.session import Session
 
 ROUNDS: Final = 3
@@ -26,6 +28,9 @@ LEFT_AT_UNPLUG: Final = frozenset({"job-timeout"})
 """What is said every 5 s of jobs that were on the GPU at an unplug, whatever runs by then (docs/findings/0037)."""
 LOCKED_REGION: Final = b"locked_region.size > 0"
 """Of drivers that lock what they unmap, and may leave it locked when the GPU is reset meanwhile."""
+REFUSED: Final = frozenset({errno.EIO, errno.ENODEV, errno.ENXIO, errno.EBUSY, errno.EINVAL, errno.ETIMEDOUT})
+"""What the kernel says of a file in sysfs whose device does not do as it should. That there is no such file, or that
+one may not write it, is no word of the driver's."""
 CONSEQUENCES: Final = frozenset({"power-error", "firmware-error", "gpu-reset", "job-timeout"})
 
 
@@ -90,12 +95,35 @@ def awake(session: Session) -> Iterator[None]:
     shell = session.board.shell
     device = shell.run([f"{session.board.work_dir}/handover", "bound"], timeout=10).stdout.decode().split()[0]
     path = AUTOSUSPEND.format(device=device)
-    usual = shell.get(path)
-    shell.put(b"10000", path)
+    with _of_the_device():
+        usual = shell.get(path)
+        shell.put(b"10000", path)
     try:
         yield
-    finally:
+    except (Exception, pytest.fail.Exception) as error:
+        try:
+            with _of_the_device():
+                shell.put(usual, path)
+        except AssertionError as also:
+            error.add_note(str(also))  # what went wrong first counts, and may be no fault of the kernel's
+        raise
+    except pytest.skip.Exception:
+        with _of_the_device():
+            shell.put(usual, path)
+        raise
+    with _of_the_device():
         shell.put(usual, path)
+
+
+@contextmanager
+def _of_the_device() -> Iterator[None]:
+    """Within, files of the GPU's device in sysfs are read and written. What they refuse, the kernel under test refuses,
+    and the test fails by it; a board that does not answer, or a helper on it that dies, is the lab's error."""
+    try:
+        yield
+    except RemoteFileError as error:
+        require(error.errno not in REFUSED, f"{error} (is the driver still on the GPU, and able to wake it?)")
+        raise
 
 
 def kernel_version(session: Session) -> tuple[int, int]:
@@ -119,5 +147,5 @@ def probe(session: Session) -> int:
 
 def rebind(session: Session) -> None:
     """Take panthor off the GPU and put it back; then jobs and sleep must work."""
-    errno = probe(session)
-    require(not errno, f"the probe failed: {os.strerror(-errno)}")
+    status = probe(session)
+    require(not status, f"the probe failed: {os.strerror(-status)}")

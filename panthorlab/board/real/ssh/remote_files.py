@@ -63,6 +63,8 @@ FINISH: Final = (
 )
 """Parameters: mode, temporary path, path; repeated."""
 
+UNKNOWN: Final = errno.EREMOTEIO
+"""Of a message that is none of an errno: then nobody knows what the kernel has said, if it was asked at all."""
 _ERRNO: Final = {os.strerror(number): number for number in errno.errorcode} | {
     "Resource busy": errno.EBUSY,
     "Directory nonexistent": errno.ENOENT,
@@ -255,14 +257,14 @@ def _message(done: Completed) -> str:
 
 
 def _errno_of(done: Completed) -> int:
-    return done.status if done.status < 0 else _ERRNO.get(_message(done).rpartition(": ")[2].strip(), errno.EIO)
+    return done.status if done.status < 0 else _ERRNO.get(_message(done).rpartition(": ")[2].strip(), UNKNOWN)
 
 
 def _file_error(shell: Commands, verb: str, path: str, done: Completed, *, needed: int = 0) -> RemoteFileError:
     number = _errno_of(done)
     if number < 0:
         return RemoteFileError(f"cannot {verb} {path} on the board: the helper died of signal {-number}", errno=number)
-    text = os.strerror(number) if number != errno.EIO else _message(done).strip(": ")
+    text = os.strerror(number) if number not in (errno.EIO, UNKNOWN) else _message(done).strip(": ")
     error = RemoteFileError(f"cannot {verb} {path} on the board: {text}", errno=number)
     if number == errno.ENOSPC:
         free = shell.run(["df", "-Pk", "--", dirname(path) or "/"], timeout=10.0, env=_ENV)
