@@ -2,23 +2,73 @@
 """Fetching code from memory and binding it into blocks of closures.
 
 A block is a run of instructions that only change registers, followed by one that may do more. It depends only on its
-instruction words, not on its address. Every slice reads the code from memory again. Within a slice the interpreter need
-see only the stream's own stores: `StreamMachine.store` drops the fetched code when a store hits one of its pages.
+instruction words, not on its address. Every slice reads the code from memory again, and finds its blocks by what it
+has read. Within a slice the interpreter need see only the stream's own stores: `StreamMachine.store` drops the fetched
+code when a store hits one of its pages.
 """
 
 from __future__ import annotations
 
 import struct
 
-from panthorlab.gpu.cs.machine import CS_BUS_FAULT, Block, CsFatalError, Simple, StreamMachine, Tail
+from panthorlab.gpu.cs.machine import CS_BUS_FAULT, CsFatalError, Simple, StreamMachine, Tail, Window
 from panthorlab.gpu.cs.opcodes import InstructionSet
 from panthorlab.gpu.cs.ports import BusError, MemoryFault, Requester
-from panthorlab.gpu.cs.translate import CompiledLoop, translate
+from panthorlab.gpu.cs.translate import CompiledLoop, translate, translate_run
 from panthorlab.gpu.cs.units import bind
 
+PREFETCH = Requester.PREFETCH
 _PAGE = 4096
+_AHEAD = 64
+"""Maximum number of words bound at once: as many as a first slice executes."""
+_HOT = 64
+"""Look-ups of a block after which it is translated: about then, interpreting it has cost as much."""
 _CACHED_WORDS = 1 << 16
+_CACHED_WINDOWS = 512
 _CACHED_LOOPS = 256
+
+Bound = tuple[Simple | None, Tail | None]
+"""The closure of a word: one or the other."""
+
+
+class _Decoder:
+    """Binds words. `skipping`: as executed between a fault and ERROR_BARRIER."""
+
+    def __init__(self, isa: InstructionSet, *, skipping: bool) -> None:
+        self._isa, self._skipping = isa, skipping
+        self._bound: dict[int, Bound] = {}
+        self._windows: dict[bytes, Window] = {}
+
+    def window(self, data: bytes) -> Window:
+        """The window of these bytes."""
+        window = self._windows.get(data)
+        if window is None:
+            if len(self._windows) >= _CACHED_WINDOWS:
+                self._windows.clear()
+            window = self._windows[data] = Window(struct.unpack(f"<{len(data) // 8}Q", data))
+        return window
+
+    def decode(self, window: Window, at: int) -> None:
+        """Make the block at `at` of `window`, and those that follow: most code runs straight on."""
+        blocks, simples = window.blocks, list[Simple]()
+        for word in window.words[at >> 3 : (at >> 3) + _AHEAD]:
+            simple, tail = self._bound.get(word) or self._bind(word)
+            if simple is not None:
+                simples.append(simple)
+                continue
+            blocks[at] = (tuple(simples), len(simples), tail)
+            at += 8 * len(simples) + 8
+            if at in blocks:
+                return
+            simples = []
+        if simples:
+            blocks[at] = (tuple(simples), len(simples), None)
+
+    def _bind(self, word: int) -> Bound:
+        if len(self._bound) >= _CACHED_WORDS:
+            self._bound.clear()
+        bound = self._bound[word] = bind(self._isa, word, skipping=self._skipping)
+        return bound
 
 
 class Fetcher:
@@ -26,41 +76,43 @@ class Fetcher:
 
     def __init__(self, isa: InstructionSet) -> None:
         self.isa = isa
-        self._bound: dict[tuple[int, bool] | int, tuple[Simple | None, Tail | None]] = {}
+        self._executes, self._skips = _Decoder(isa, skipping=False), _Decoder(isa, skipping=True)
         self._loops: dict[tuple[int, ...], CompiledLoop | None] = {}
 
-    def block_at(self, machine: StreamMachine, pc: int) -> Block:
-        """The block at `pc` in the current buffer. Each page is read from memory once per slice.
+    def look_up(self, machine: StreamMachine, pc: int) -> None:
+        """Let the machine have the window of its buffer that holds `pc`, with the block there. Each page is read from
+        memory once per slice.
 
         Raises CsFatalError (CS_BUS_FAULT) if it cannot be fetched; MemoryStall.
         """
-        bound = self._bound
-        low, words = _window(machine, pc)
-        simples: list[Simple] = []
-        for word in words[(pc - low) >> 3 :]:
-            key = (word, True) if machine.skipping else word
-            entry = bound.get(key)
-            if entry is None:
-                if len(bound) >= _CACHED_WORDS:
-                    bound.clear()
-                entry = bound[key] = bind(self.isa, word, skipping=machine.skipping)
-            simple, tail = entry
-            if simple is None:
-                block = (tuple(simples), len(simples), tail)
-                break
-            simples.append(simple)
-        else:
-            block = (tuple(simples), len(simples), None)
-        machine.blocks[pc] = block
-        return block
+        decoder = self._skips if machine.skipping else self._executes
+        key = (pc // _PAGE, machine.end)
+        found = machine.windows.get(key)
+        if found is None or found[0] > pc:
+            found = machine.windows[key] = pc, decoder.window(_read(machine, pc))
+            machine.code_pages.add(pc // _PAGE)
+        machine.low, window = found
+        machine.blocks = blocks = window.blocks
+        at = pc - machine.low
+        if at not in blocks:
+            decoder.decode(window, at)
+        window.entered[at] = times = window.entered.get(at, 0) + 1
+        if times == _HOT and not machine.skipping:
+            self._translate(window, at)
+
+    def _translate(self, window: Window, at: int) -> None:
+        simples, count, tail = window.blocks[at]
+        if tail is not None:
+            run = translate_run(self.isa, window.words[(at >> 3) + count :])
+            window.blocks[at] = simples, count, run or tail
 
     def loop_at(self, machine: StreamMachine, head: int, end: int) -> CompiledLoop | None:
         """The translated loop from `head` to the branch at `end`, if it is within one fetched page."""
-        window = machine.windows.get((head // _PAGE, machine.end))
-        if machine.skipping or window is None or window[0] > head or head // _PAGE != end // _PAGE:
+        found = machine.windows.get((head // _PAGE, machine.end))
+        if machine.skipping or found is None or found[0] > head or head // _PAGE != end // _PAGE:
             return None
-        low, words = window
-        body = words[(head - low) >> 3 : (end - low >> 3) + 1]
+        low, window = found
+        body = window.words[(head - low) >> 3 : (end - low >> 3) + 1]
         if body not in self._loops:
             if len(self._loops) >= _CACHED_LOOPS:
                 self._loops.clear()
@@ -68,16 +120,10 @@ class Fetcher:
         return self._loops[body]
 
 
-def _window(machine: StreamMachine, pc: int) -> tuple[int, tuple[int, ...]]:
-    key = (pc // _PAGE, machine.end)
-    window = machine.windows.get(key)
-    if window is not None and window[0] <= pc:
-        return window
-    size = min(machine.end, (pc // _PAGE + 1) * _PAGE) - pc
+def _read(machine: StreamMachine, pc: int) -> bytes:
+    """The code from `pc` to the end of the page or of the buffer."""
+    size, room = machine.end - pc, _PAGE - pc % _PAGE
     try:
-        data = machine.memory.read(pc, size, Requester.PREFETCH)
+        return machine.memory.read(pc, size if size < room else room, PREFETCH)
     except (MemoryFault, BusError) as error:
         raise CsFatalError(CS_BUS_FAULT, error.va) from None
-    window = machine.windows[key] = (pc, struct.unpack(f"<{size // 8}Q", data))
-    machine.code_pages.add(pc // _PAGE)
-    return window

@@ -42,32 +42,44 @@ def _wait(i: Instruction) -> Tail:
     def wait(machine: StreamMachine, pc: int) -> int:
         if machine.busy & mask:
             raise machine.hold(BlockedReason.SCOREBOARD, mask | 8 << 16)
-        machine.advance_progress(progress)
+        if progress:
+            machine.advance_progress(progress)
         return pc + 8
 
     return wait
 
 
-def _buffer(machine: StreamMachine, i: Instruction, pc: int) -> tuple[int, int]:
-    address, length = machine.pair(i["addr"]), machine.regs[i["length"]]
-    if (address | length) & 7:
-        raise CsFatalError(CS_INSTR_INVALID, pc)
-    if address + length > M64:
-        raise CsFatalError(CS_BUS_FAULT, address)
-    return address, length
+def _buffer(i: Instruction) -> Callable[[StreamMachine, int], tuple[int, int]]:
+    """Reads address and bytes of the buffer that `i` names."""
+    low, high, size = i["addr"], i["addr"] + 1, i["length"]
+
+    def buffer(machine: StreamMachine, pc: int) -> tuple[int, int]:
+        regs = machine.regs
+        address, length = regs[low] | regs[high] << 32, regs[size]
+        if (address | length) & 7:
+            raise CsFatalError(CS_INSTR_INVALID, pc)
+        if address + length > M64:
+            raise CsFatalError(CS_BUS_FAULT, address)
+        return address, length
+
+    return buffer
 
 
 def _call(i: Instruction) -> Tail:
+    buffer = _buffer(i)
+
     def call(machine: StreamMachine, pc: int) -> int:
-        address, length = _buffer(machine, i, pc)
+        address, length = buffer(machine, pc)
         return machine.call(address, length, pc + 8) if length else pc + 8
 
     return call
 
 
 def _jump(i: Instruction) -> Tail:
+    buffer = _buffer(i)
+
     def jump(machine: StreamMachine, pc: int) -> int:
-        address, length = _buffer(machine, i, pc)
+        address, length = buffer(machine, pc)
         if not machine.frames:
             raise CsFatalError(CS_INSTR_INVALID, pc)
         machine.enter(address, address + length)
@@ -85,8 +97,10 @@ def _set_sb_entry(i: Instruction) -> Tail:
 
 
 def _set_exception_handler(i: Instruction) -> Tail:
+    buffer = _buffer(i)
+
     def set_exception_handler(machine: StreamMachine, pc: int) -> int:
-        machine.handler = _buffer(machine, i, pc)
+        machine.handler = buffer(machine, pc)
         return machine.go_on(pc + 8)
 
     return set_exception_handler

@@ -8,6 +8,7 @@ from panthorlab.gpu.cs.machine import StreamMachine
 from panthorlab.gpu.cs.ring import Ring
 from panthorlab.gpu.cs.state import StreamState
 
+IDLE, RUNNING = StreamState.IDLE, StreamState.RUNNING
 _SPIN_SAMPLE = 32  # backward branches between two checks for spinning
 
 
@@ -15,7 +16,7 @@ class Interpreter:
     """The interpreter of one command stream. Remembers the last loop head and registers to detect spinning."""
 
     def __init__(self, fetcher: Fetcher) -> None:
-        self._block_at, self._loop_at = fetcher.block_at, fetcher.loop_at
+        self._look_up, self._loop_at = fetcher.look_up, fetcher.loop_at
         self._seen: tuple[tuple[int, int, int, int], list[int]] | None = None
 
     def forget(self) -> None:
@@ -24,15 +25,17 @@ class Interpreter:
 
     def run(self, m: StreamMachine, ring: Ring) -> StreamState:
         """Execute at most `m.left` instructions. Passes on exceptions of the instructions and of fetching them."""
-        regs, blocks, pc, left, backward = m.regs, m.blocks, m.pc, m.left, 0
+        regs, blocks, low, pc, left, backward = m.regs, m.blocks, m.low, m.pc, m.left, 0
         while left > 0:
-            block = blocks.get(pc)
+            block = blocks.get(pc - low)
             if block is None:
                 m.pc, m.left = pc, left
-                if not ring.leave_buffers(m):
-                    return StreamState.IDLE
-                pc, blocks = m.pc, m.blocks
-                block = self._block_at(m, pc)
+                if pc == m.end and not ring.leave_buffers(m):
+                    return IDLE
+                pc = m.pc
+                self._look_up(m, pc)
+                blocks, low = m.blocks, m.low
+                block = blocks[pc - low]
             simples, count, tail = block
             if count > left:
                 for simple in simples[:left]:
@@ -48,19 +51,19 @@ class Interpreter:
                 continue
             m.pc, m.left = pc, left
             following = tail(m, pc)
-            left -= 1
-            blocks = m.blocks
-            if following <= pc:
+            left = m.left - 1  # translated code has executed more than one
+            blocks, low = m.blocks, m.low
+            if following <= pc and not (m.frames and m.frames[-1].at == m.pc):  # a CALL alone makes no loop
                 backward += 1
                 if backward == 1 or following == pc or backward % _SPIN_SAMPLE == 0:
                     following, left, spins = self._circle(m, following, pc, left)
-                    blocks = m.blocks
+                    blocks, low = m.blocks, m.low
                     if spins:
                         m.pc, m.left = following, left
                         return StreamState.SPINNING
             pc = following
         m.pc, m.left = pc, 0
-        return StreamState.RUNNING
+        return RUNNING
 
     def _circle(self, m: StreamMachine, head: int, end: int, left: int) -> tuple[int, int, bool]:
         """At a branch from `end` back to `head`: run the translated loop, if there is one. Returns the PC, the rest of
@@ -71,7 +74,9 @@ class Interpreter:
             loop = self._loop_at(m, head, end)
             if loop is None or not 1 < count <= left:
                 return head, left, False
-            pc, left = loop(m, m.regs, head, left, least)
+            m.left = left
+            pc = loop(m, head, least)
+            left = m.left - 1
             least = 0
             if pc != head:
                 return pc, left, False

@@ -19,13 +19,28 @@ CS_CALL_STACK_OVERFLOW, CS_INHERIT_FAULT, OOM = 0x4A, 0x4B, 0x60
 Simple = Callable[[list[int]], None]
 """An instruction that only changes registers: called with the register file."""
 Tail = Callable[["StreamMachine", int], int]
-"""Any other instruction: called with the machine and its own address; returns the next address."""
+"""Any other instruction, or a run of such: called with the machine, whose PC and instructions left are those of the
+first, and its address. Returns the next address; the instructions left are those before the one executed last."""
 Effect = Callable[["StreamMachine", int, int], None]
 """The effect of a deferrable instruction, called with the operands read at issue."""
 Operands = Callable[[list[int]], tuple[int, int]]
 """Reads the operands of a deferrable instruction from the registers."""
 Block = tuple[tuple[Simple, ...], int, Tail | None]
-"""Simple instructions, their number, and the instruction that ends the run (None: the fetched code ends there)."""
+"""Simple instructions, their number, and the instruction that ends the run (None: the code decoded so far ends
+there)."""
+
+
+class Window:
+    """Fetched code, up to the end of its page or buffer: its words, and the blocks decoded so far, by the distance of
+    their first byte from its beginning. Depends on the words alone; streams and slices share it."""
+
+    __slots__ = ("blocks", "entered", "words")
+
+    def __init__(self, words: tuple[int, ...]) -> None:
+        self.words = words
+        self.blocks: dict[int, Block] = {}
+        self.entered: dict[int, int] = {}
+        """How often each block was looked up."""
 
 
 class Hold(Exception):  # noqa: N818 - not an error
@@ -83,6 +98,7 @@ class Deferred:
 
 
 UNBLOCKED = Blocked()
+_NONE: dict[int, Block] = {}
 
 
 class StreamMachine:
@@ -93,7 +109,6 @@ class StreamMachine:
         "blocks",
         "busy",
         "clock",
-        "code",
         "code_pages",
         "deferred",
         "effects",
@@ -109,6 +124,7 @@ class StreamMachine:
         "isa",
         "jobs",
         "left",
+        "low",
         "memory",
         "oom",
         "oom_answer",
@@ -161,14 +177,14 @@ class StreamMachine:
 
     def forget_code(self) -> None:
         """Drop all fetched code: memory may have changed."""
-        self.windows: dict[tuple[int, int], tuple[int, tuple[int, ...]]] = {}
+        # by page and end of the buffer: a window and its address
+        self.windows: dict[tuple[int, int], tuple[int, Window]] = {}
         self.code_pages: set[int] = set()
-        self.code: dict[int, dict[int, Block]] = {}
-        self.blocks = self.code[self.end] = {}
+        self.blocks, self.low = _NONE, 0  # of the window that is executed: its blocks, its address
 
     def enter(self, start: int, end: int) -> None:
         self.start, self.end = start, end
-        self.blocks = self.code.setdefault(end, {})
+        self.blocks, self.low = _NONE, 0
 
     def call(self, start: int, length: int, back: int) -> int:
         """Enter a buffer; after its end, execution continues at `back`. Returns the new PC."""

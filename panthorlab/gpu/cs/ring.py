@@ -13,12 +13,13 @@ _M64 = 0xFFFFFFFFFFFFFFFF
 @dataclass(slots=True)
 class Ring:
     """`base`: VA. `size`: bytes. `insert`: stream position at which the instructions in the ring end. `shift`: stream
-    position (as in EXTRACT) minus VA, at ring level."""
+    position (as in EXTRACT) minus VA, at ring level. `seen`: INSERT when the ring level was entered."""
 
     base: int = 0
     size: int = 0
     insert: int = 0
     shift: int = 0
+    seen: int = -1
 
     def extract(self, m: StreamMachine) -> int:
         """Stream position of the instruction executed at ring level: that of the CALL while a called buffer runs."""
@@ -28,15 +29,16 @@ class Ring:
         """Continue at ring level at stream position `position`, up to INSERT or the end of the ring buffer."""
         m.pc = self.base + (position & (self.size - 1) if self.size else 0)
         self.shift = position - m.pc
-        available = (self.insert - position) & _M64
-        m.enter(self.base, m.pc + min(available, self.base + self.size - m.pc))
+        self.seen = self.insert
+        available, end = (self.insert - position) & _M64, self.base + self.size
+        m.enter(self.base, m.pc + available if m.pc + available < end else end)
 
     def leave_buffers(self, m: StreamMachine) -> bool:
         """Leave all buffers whose end is reached. False: the ring is empty, too."""
         while m.pc == m.end:
             if m.frames:
                 m.leave()
-            if not m.frames:
+            if not m.frames and (m.pc == m.end or self.seen != self.insert):
                 position = m.pc + self.shift
                 self.enter(m, position)
                 if position & _M64 == self.insert:

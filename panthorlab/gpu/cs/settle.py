@@ -17,6 +17,8 @@ def settle(machine: StreamMachine) -> bool:
 
     Raises MemoryStall (no work is lost, call again) and CsFaultError (the faulting operation has been dropped).
     """
+    if not (machine.jobs or machine.deferred) and machine.oom_answer is None:
+        return False
     changed = _answer(machine)
     again = True
     while again:

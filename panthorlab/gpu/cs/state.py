@@ -7,6 +7,7 @@ import struct
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import cache
+from typing import NamedTuple
 
 from panthorlab.gpu.cs.opcodes import InstructionSet
 
@@ -50,8 +51,7 @@ class Oom(IntEnum):
     HANDLER = 4  # out of chunks, and an exception handler was called
 
 
-@dataclass(frozen=True, slots=True)
-class Slice:
+class Slice(NamedTuple):
     """The result of one `run`: instructions retired, and the state it ended in."""
 
     retired: int
@@ -71,8 +71,7 @@ class CsStatus:
     blocked_reason: int
 
 
-@dataclass(frozen=True, slots=True)
-class CallFrame:
+class CallFrame(NamedTuple):
     """A saved caller: return address, bounds of its buffer, and the address of the instruction that it left."""
 
     pc: int

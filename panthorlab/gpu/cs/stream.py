@@ -18,6 +18,10 @@ from panthorlab.gpu.cs.settle import settle
 from panthorlab.gpu.cs.state import BlockedReason, CsStatus, Oom, SavedStream, Slice, StreamState
 from panthorlab.gpu.cs.suspension import restore, save
 
+_STOPPED = (StreamState.PAUSED, StreamState.DEAD)
+_SPINNING = StreamState.SPINNING
+_WAITING = (StreamState.BLOCKED, StreamState.IDLE)  # maybe for asynchronous work
+
 
 class CommandStream:
     """A command stream interface with its interpreter.
@@ -115,12 +119,12 @@ class CommandStream:
     def run(self, budget: int, *, refetch: bool = True) -> Slice:
         """Execute at most `budget` instructions. Code fetched in an earlier call is fetched again, unless the stream is
         SPINNING and `refetch` is False: then it loops in its prefetch buffer and does not see changes of memory."""
-        if self._state in (StreamState.PAUSED, StreamState.DEAD) or not self._started:
+        if self._state in _STOPPED or not self._started:
             return Slice(0, self._state)
         m = self._m
         m.left = budget
         m.blocked = UNBLOCKED
-        if refetch or self._state is not StreamState.SPINNING:
+        if refetch or self._state is not _SPINNING:
             m.forget_code()
         self._interpreter.forget()
         try:
@@ -146,7 +150,7 @@ class CommandStream:
                 state = self._interpreter.run(m, self._ring)
             except Hold:
                 state = StreamState.BLOCKED
-            if state not in (StreamState.BLOCKED, StreamState.IDLE) or not (m.jobs or m.deferred):
+            if not (m.jobs or m.deferred) or state not in _WAITING:
                 return state
             if not settle(m):
                 return StreamState.BLOCKED
@@ -164,7 +168,7 @@ class CommandStream:
 
     def break_off(self, exception_type: int, *, fatal: bool) -> None:
         """Report an injected error before the next instruction."""
-        if not self._started or self._state in (StreamState.PAUSED, StreamState.DEAD):
+        if not self._started or self._state in _STOPPED:
             return
         if fatal:
             self._die(exception_type, 0)

@@ -6,6 +6,7 @@ All but SYNC_WAIT can be deferred: executed when the slots of a wait mask are ze
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Mapping
 
 from panthorlab.gpu.cs.codec import Instruction
@@ -17,17 +18,19 @@ LSU = Requester.LSU
 
 
 def _sync_wait(i: Instruction) -> Tail:
+    addr, data, above, inherits = i["addr"], i["data"], bool(i["cond"]), not i["reject"]
     wide = i.spec.mnemonic.endswith("64")
-    size = 8 if wide else 4
+    fields = struct.Struct("<QI" if wide else "<II")  # value, status
+    size, unpack = fields.size, fields.unpack
     wait = 1 << 31 | wide << 30 | i["cond"] << 24
 
     def sync_wait(machine: StreamMachine, pc: int) -> int:
-        va = machine.pair(i["addr"])
-        reference = machine.pair(i["data"]) if wide else machine.regs[i["data"]]
-        data = machine.memory.read(va, size + 4, LSU)
-        value = int.from_bytes(data[:size], "little")
-        if (value > reference) if i["cond"] else (value <= reference):
-            if any(data[size:]) and not i["reject"]:
+        regs = machine.regs
+        va = regs[addr] | regs[addr + 1] << 32
+        reference = regs[data] | regs[data + 1] << 32 if wide else regs[data]
+        value, status = unpack(machine.memory.read(va, size, LSU))
+        if (value > reference) is above:
+            if status and inherits:
                 raise CsFaultError(CS_INHERIT_FAULT, va)
             return pc + 8
         raise machine.hold(BlockedReason.SYNC, wait, va, reference)

@@ -1,34 +1,34 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Translates a hot loop into one Python function.
+"""Translates hot code into Python functions: loops, and runs of instructions that are entered often.
 
-A translation depends only on the loop's words, so `fetch` caches it by the words: the loop's address does not matter,
-and the look-up proves that memory still holds these words. Instructions that can raise or have visible effects behave
-as the interpreter's closures do; only dispatch and operands are folded into the source. A loop with any other
-instruction (calls, sync objects, work) is interpreted.
+A translation depends only on the code's words, so `fetch` finds it by the words: the address does not matter, and the
+look-up proves that memory still holds these words. Register instructions, loads, stores and waits are folded into the
+source; of the others that go on behind themselves (sync objects, work), it calls the interpreter's closures.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from panthorlab.gpu.cs.codec import BadInstructionError, Instruction, decode
 from panthorlab.gpu.cs.loadstore import LSU, runs_of
-from panthorlab.gpu.cs.machine import M32, M64
+from panthorlab.gpu.cs.machine import M32, M64, Tail
 from panthorlab.gpu.cs.opcodes import InstructionSet
 from panthorlab.gpu.cs.state import BlockedReason
+from panthorlab.gpu.cs.units import bind
 
 if TYPE_CHECKING:
     from panthorlab.gpu.cs.machine import StreamMachine
 
 LONGEST = 64
-"""Maximum length of a translated loop in instructions; longer ones lose little time to dispatch."""
+"""Maximum length of translated code in instructions; longer loops lose little time to dispatch."""
 
-CompiledLoop = Callable[["StreamMachine", list[int], int, int, int], tuple[int, int]]
-"""(machine, registers, address, instructions left, least) -> (address, instructions left). Runs whole rounds as long as
-at least `least` instructions are left after each. When it raises, PC and the instructions left are those of the
-instruction that raised."""
+CompiledLoop = Callable[["StreamMachine", int, int], int]
+"""(machine, address, least) -> address. Runs whole rounds as long as at least `least` instructions are left after each.
+As after any `Tail`, PC and the instructions left are those of the instruction that was executed last, or that raised.
+"""
 
 _CONDITION = (
     "v == 0 or v >= 0x80000000",
@@ -39,6 +39,10 @@ _CONDITION = (
     "v < 0x80000000",
     "True",
 )
+_LAST = frozenset({"CALL", "SET_EXCEPTION_HANDLER", "ERROR_BARRIER"})
+"""What may go on elsewhere than behind itself: no run goes on after it."""
+_LOOPS = frozenset({"BRANCH", "JUMP"})
+"""What a loop ends with: the interpreter must see it."""
 
 
 def translate(isa: InstructionSet, words: tuple[int, ...]) -> CompiledLoop | None:
@@ -46,32 +50,76 @@ def translate(isa: InstructionSet, words: tuple[int, ...]) -> CompiledLoop | Non
     if len(words) > LONGEST:
         return None
     try:
-        body = [decode(isa, word) for word in words]
+        *others, last = [decode(isa, word) for word in words]
     except BadInstructionError:
         return None
-    *others, last = body
-    backward = last.spec.mnemonic == "BRANCH" and last["offset"] == -len(words)
-    if not backward or any(i.reserved or i.spec.mnemonic not in _SOURCE for i in body):
+    backward = last.spec.mnemonic == "BRANCH" and last["offset"] == -len(words) and not last.reserved
+    if not backward or any(i.spec.mnemonic in _LAST | _LOOPS for i in others):
         return None
     count = len(words)
-    lines = ["def loop(m, r, at, left, least):", f"    least += {count}", "    while left >= least:"]
-    for place, i in enumerate(others):
-        lines += [f"        {line}" for line in _SOURCE[i.spec.mnemonic](i, place)]
-    lines += [
+    lines = [
+        "def loop(m, at, least):",
+        f"    r = m.regs; left = m.left; least += {count}",
+        "    while left >= least:",
+        *(f"        {line}" for line in _source(others)),
         f"        v = r[{last['value']}]",
         f"        left -= {count}",
         f"        if not ({_CONDITION[last['cond']]}):",
-        f"            return at + {8 * count}, left",
-        "    return at, left",
+        "            m.left = left + 1",
+        f"            return at + {8 * count}",
+        "    m.left = left + 1",
+        "    return at",
     ]
+    return cast(CompiledLoop, _compiled(isa, words, lines))
+
+
+def translate_run(isa: InstructionSet, words: Sequence[int]) -> Tail | None:
+    """Translate as much as runs straight on from the first word. Executes that alone if the instructions left do not
+    suffice for all. None: nothing is gained."""
+    run: list[Instruction] = []
+    for word in words[:LONGEST]:
+        try:
+            run.append(decode(isa, word))
+        except BadInstructionError:
+            break
+        if run[-1].spec.mnemonic in _LOOPS:
+            run.pop()
+            break
+        if run[-1].spec.mnemonic in _LAST:
+            break
+    if len(run) < 2:
+        return None
+    *others, last = run
+    count = len(run)
+    lines = [
+        "def run(m, at):",
+        "    r = m.regs; left = m.left",
+        f"    if left < {count}: return tails[0](m, at)",
+        *(f"    {line}" for line in _source(others)),
+        f"    {_here(count - 1)}",
+    ]
+    if last.spec.mnemonic in _SOURCE and not last.reserved:
+        lines += [*(f"    {line}" for line in _source([last], count - 1)), "    return m.pc + 8"]
+    else:
+        lines += [f"    return tails[{count - 1}](m, m.pc)"]
+    return cast(Tail, _compiled(isa, words[:count], lines))
+
+
+def _compiled(isa: InstructionSet, words: Sequence[int], lines: list[str]) -> object:
     names: dict[str, object] = {
         "pack": struct.pack,
         "unpack": struct.unpack,
         "LSU": LSU,
         "SCOREBOARD": BlockedReason.SCOREBOARD,
+        "tails": [bind(isa, word)[1] for word in words],
     }
     exec("\n".join(lines), names)  # noqa: S102 - made of decoded integers alone
-    return cast(CompiledLoop, names["loop"])
+    return names[lines[0].removeprefix("def ").partition("(")[0]]
+
+
+def _source(instructions: Sequence[Instruction], first: int = 0) -> Iterator[str]:
+    for place, i in enumerate(instructions, first):
+        yield from (_closure if i.reserved else _SOURCE.get(i.spec.mnemonic, _closure))(i, place)
 
 
 # --- one instruction as lines of source; `place` counts instructions from the loop's head
@@ -130,15 +178,25 @@ def _load(i: Instruction, place: int) -> Iterator[str]:
 
 
 def _store(i: Instruction, place: int) -> Iterator[str]:
-    yield f"{_here(place)}; code = m.code"
+    yield f"{_here(place)}; code = m.windows"
     yield _address(i)
     for first, count in runs_of(i["mask"]):
         start = i["base"] + first
         values = ", ".join(f"r[{n}]" for n in range(start, start + count))
         yield f"m.store(va + {4 * first} & {M64}, pack('<{count}I', {values}))"
-    yield "if m.code is not code:"  # the program has overwritten fetched code, maybe this loop
-    yield f"    return at + {8 * place + 8}, left - {place + 1}"
+    yield from _UNLESS_OVERWRITTEN
 
+
+def _closure(_i: Instruction, place: int) -> Iterator[str]:
+    yield f"{_here(place)}; code = m.windows"
+    yield f"tails[{place}](m, m.pc)"
+    yield from _UNLESS_OVERWRITTEN
+
+
+_UNLESS_OVERWRITTEN = (
+    "if m.windows is not code:",  # the program has overwritten fetched code, maybe this
+    "    return m.pc + 8",
+)
 
 _SOURCE: Mapping[str, Callable[[Instruction, int], Iterator[str]]] = {
     "NOP": _nop,
@@ -150,5 +208,4 @@ _SOURCE: Mapping[str, Callable[[Instruction, int], Iterator[str]]] = {
     "WAIT": _wait,
     "LOAD_MULTIPLE": _load,
     "STORE_MULTIPLE": _store,
-    "BRANCH": _nop,
 }

@@ -272,18 +272,14 @@ class AddressSpace:
     def read(self, va: int, size: int, requester: Requester, wait: bool = True) -> bytes:
         known = self._readable.get(va >> 12) if self.locked is None and not self._misbehaviour.watched else None
         if known is not None and (va & 0xFFF) + size <= 0x1000:
-            at = known[1] + (va & 0xFFF)
-            return bytes(known[0].bytes[at : at + size])
-        region, at, room = self.look_up(va, Access.READ, requester, wait)
-        if size <= room:
-            return bytes(region.bytes[at : at + size])
-        parts = [bytes(region.bytes[at : at + room])]
-        va += room
-        size -= room
+            region, base = known
+            at = base + (va & 0xFFF)
+            return region.bytes[at : at + size].tobytes()
+        parts = []
         while size > 0:
             region, at, room = self.look_up(va, Access.READ, requester, wait)
             part = min(size, room)
-            parts.append(bytes(region.bytes[at : at + part]))
+            parts.append(region.bytes[at : at + part].tobytes())
             va += part
             size -= part
         return b"".join(parts)
@@ -293,17 +289,23 @@ class AddressSpace:
         self.ram.stores += 1
         known = self._writable.get(va >> 12) if self.locked is None and not self._misbehaviour.watched else None
         if known is not None and (va & 0xFFF) + size <= 0x1000:
-            region, at, room = known[0], known[1] + (va & 0xFFF), size
+            region, base = known
+            at = base + (va & 0xFFF)
         else:
             region, at, room = self.look_up(va, Access.WRITE, requester, wait)
-        if size <= room:
-            if not (at | size) & 7 and size == 8:
-                region.quads[at >> 3] = int.from_bytes(data, "little")
-            elif not (at | size) & 3 and size == 4:
-                region.words[at >> 2] = int.from_bytes(data, "little")
-            else:
-                region.bytes[at : at + size] = data
-            return
+            if size > room:
+                self._write_across(va, data, requester, wait)
+                return
+        if size == 8 and not at & 7:
+            region.quads[at >> 3] = int.from_bytes(data, "little")
+        elif size == 4 and not at & 3:
+            region.words[at >> 2] = int.from_bytes(data, "little")
+        else:
+            region.bytes[at : at + size] = data
+
+    def _write_across(self, va: int, data: bytes, requester: Requester, wait: bool) -> None:
+        """Store what crosses pages, after all of them were found to allow it."""
+        size = len(data)
         pieces = []
         done = 0
         while done < size:

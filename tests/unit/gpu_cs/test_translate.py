@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Translated loops do what the interpreter does: after any number of instructions, through faults and changes."""
+"""Translated code does what the interpreter does: after any number of instructions, through faults and changes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from panthorlab.gpu.cs import fetch
+from panthorlab.gpu.cs.codec import assemble
 from panthorlab.gpu.cs.fetch import Fetcher
 from panthorlab.gpu.cs.state import StreamState
-from panthorlab.gpu.cs.translate import LONGEST, translate
+from panthorlab.gpu.cs.translate import LONGEST, translate, translate_run
 from panthorlab.gpu.cs.v10 import V10
 from tests.unit.gpu_cs.standalone import Rig, encode
 
@@ -42,6 +43,31 @@ BODY = st.lists(
             st.integers(0, 15),
             st.integers(0, 64),
         ),
+        st.builds(
+            lambda n, d, s, p, w: E(n, addr=16, data=d, scope=s, propagate=p, wait=w, signal=1),
+            st.sampled_from(["SYNC_ADD32", "SYNC_SET32", "SYNC_ADD64", "SYNC_SET64"]),
+            EVEN,
+            st.sampled_from([0, 2]),
+            st.integers(0, 1),
+            st.sampled_from([0, 1, 2]),  # 2: it waits for itself
+        ),
+        st.builds(
+            lambda n, d, c: E(n, addr=16, data=d, cond=c, reject=1),
+            st.sampled_from(["SYNC_WAIT32", "SYNC_WAIT64"]),
+            EVEN,
+            st.integers(0, 1),
+        ),
+        st.sampled_from(
+            [
+                E("RUN_COMPUTE", progress=1),
+                E("FLUSH_CACHE2", l2=3, lsc=3, other=2, flush_id=2, signal=1),
+                E("STORE_STATE", addr=16, state=3),
+                E("PROGRESS_LOAD", dst=2),
+                E("SET_SB_ENTRY", endpoint=1, other=2),
+                E("NOP") | 1 << 3,
+                E("MOVE32", dst=3) | 1 << 40,  # reserved bits
+            ]
+        ),
     ),
     min_size=1,
     max_size=12,
@@ -58,12 +84,22 @@ def program(body: Sequence[int], times: int) -> list[int]:
     ]
 
 
-def history(words: Sequence[int], budgets: Sequence[int], *, translated: bool) -> list[object]:
-    """What can be seen after each slice, and at the end."""
+def history(
+    words: Sequence[int],
+    budgets: Sequence[int],
+    *,
+    translated: bool,
+    also: tuple[int, Sequence[int]] = (Rig.CODE + 0x8000, ()),
+) -> list[object]:
+    """What can be seen after each slice, and at the end. `also`: address and words of more code."""
     rig = Rig(fetcher=Fetcher(V10))
+    rig.memory.poke(also[0], assemble(also[1]))
     rig.submit(*words)
     seen: list[object] = []
-    with patch.object(fetch, "translate", translate if translated else lambda _isa, _words: None):
+    with (
+        patch.object(fetch, "translate", translate if translated else lambda _isa, _words: None),
+        patch.object(fetch, "_HOT", 2 if translated else -1),
+    ):
         for budget in (*budgets, 100_000):
             result = rig.stream.run(budget)
             saved = rig.stream.save()
@@ -112,27 +148,32 @@ def test_a_fault_in_the_middle_of_a_translated_loop_is_where_the_interpreter_has
 
 
 def test_a_loop_that_rewrites_itself_executes_what_it_wrote() -> None:
-    """After so many rounds a store hits the loop's own head: a MOVE32 that ends it."""
-    loop = Rig.CODE + 8 * 5
+    """Its stores come nearer with each round, from the page before, until one hits its own head: a MOVE32 that ends it
+    then."""
+    end = E("MOVE32", dst=0, imm=0)
     words = [
-        E("MOVE", dst=16, imm=loop),
-        E("MOVE", dst=20, imm=E("MOVE32", dst=0, imm=0) & (1 << 48) - 1),
+        E("MOVE32", dst=20, imm=end & 0xFFFFFFFF),
+        E("MOVE32", dst=21, imm=end >> 32),
         E("MOVE32", dst=0, imm=1),
-        E("MOVE32", dst=2, imm=0),
+        E("MOVE", dst=16, imm=Rig.CODE - 8 * 20),
         E("NOP"),
-        E("NOP"),
+        E("STORE_MULTIPLE", base=20, addr=16, mask=3),
+        E("ADD_IMM64", dst=16, src=16, imm=8),
         E("ADD_IMM32", dst=2, src=2, imm=1),
-        E("STORE_MULTIPLE", base=20, addr=16, mask=1),
-        E("BRANCH", cond=1, value=0, offset=-4),
+        E("BRANCH", cond=1, value=0, offset=-5),
     ]
-    one, other = (history(words, [200], translated=flag) for flag in (True, False))
+    before = (Rig.CODE - 4096, [0])
+    one, other = (history(words, [1000], translated=flag, also=before) for flag in (True, False))
     assert one == other
+    registers = one[0][2]  # type: ignore[index]
+    assert registers[0] == 0
+    assert registers[2] == 20 + 5 + 1  # one more: the round that wrote it, and the one that executed it
 
 
 def test_long_loops_and_others_stay_with_the_interpreter() -> None:
     long = [*[E("NOP")] * LONGEST, E("BRANCH", cond=6, offset=-LONGEST - 1)]
     assert translate(V10, tuple(long)) is None
-    assert translate(V10, (E("HEAP_OPERATION", operation=0), E("BRANCH", cond=6, offset=-2))) is None
+    assert translate(V10, (E("ERROR_BARRIER"), E("BRANCH", cond=6, offset=-2))) is None
     assert translate(V10, (E("NOP"), E("BRANCH", cond=6, offset=-3))) is None
     assert translate(V10, (E("NOP"), 0xFF << 56)) is None
     assert translate(V10, (E("NOP"), E("BRANCH", cond=6, offset=-2))) is not None
@@ -143,3 +184,46 @@ def test_a_loop_without_any_effect_is_still_told_from_work(body: list[int]) -> N
     rig = Rig()
     rig.submit(E("MOVE", dst=16, imm=Rig.DATA), *body, E("BRANCH", cond=2, value=2, offset=-len(body) - 1))
     assert rig.stream.run(100_000).state is StreamState.SPINNING
+
+
+@given(BODY, BODY, st.integers(1, 5), st.lists(st.integers(1, 40), max_size=40))
+def test_a_translated_run_does_what_the_interpreter_does(
+    before: list[int], body: list[int], times: int, budgets: list[int]
+) -> None:
+    """Code that is entered again and again, in the ring and in a buffer that a loop calls."""
+    buffer = Rig.CODE + 0x8000
+    words = [
+        E("MOVE", dst=16, imm=Rig.DATA),
+        E("MOVE32", dst=0, imm=times),
+        *before,
+        E("MOVE", dst=18, imm=buffer),
+        E("MOVE32", dst=20, imm=8 * len(body)),
+        E("CALL", addr=18, length=20),
+        E("ADD_IMM32", dst=0, src=0, imm=-1),
+        E("BRANCH", cond=1, value=0, offset=-len(before) - 5),
+    ]
+    one, other = (history(words, budgets, translated=flag, also=(buffer, body)) for flag in (True, False))
+    assert one == other
+
+
+def test_what_is_entered_often_is_translated_up_to_what_leaves_it() -> None:
+    run = (E("WAIT", wait=1), E("NOP"), E("CALL", addr=2, length=4), E("NOP"))
+    assert translate_run(V10, run) is not None
+    assert translate_run(V10, (E("CALL", addr=2, length=4), E("NOP"))) is None  # it is alone
+    assert translate_run(V10, (E("BRANCH", cond=6, offset=-1), E("NOP"))) is None
+    assert translate_run(V10, (E("WAIT", wait=1), E("JUMP", addr=2, length=4), E("NOP"))) is None
+    assert translate_run(V10, (E("WAIT", wait=1), 0xFF << 56)) is None
+
+
+def test_one_rewritten_word_is_executed_though_all_of_it_was_translated() -> None:
+    rig = Rig(fetcher=Fetcher(V10))
+    for value in (*[1] * 100, 2, 1):
+        rig.submit(
+            E("MOVE", dst=16, imm=Rig.DATA),
+            E("WAIT", wait=1),
+            E("MOVE32", dst=2, imm=value),
+            E("STORE_MULTIPLE", base=2, addr=16, mask=1),
+            E("WAIT", wait=1),
+        )
+        assert rig.run() is StreamState.IDLE
+        assert rig.memory.peek32(Rig.DATA) == value
