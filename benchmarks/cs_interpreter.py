@@ -1,21 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Instructions per second of the command stream interpreter, on one core, without a GPU: best of several runs."""
+"""Instructions per second of the command stream interpreter on one core, best of several runs. The address space is the
+model's; the firmware is one that takes down what it hears.
+"""
 
 from __future__ import annotations
 
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from panthorlab.gpu.cs.codec import assemble
 from panthorlab.gpu.cs.params import CsParams
 from panthorlab.gpu.cs.state import StreamState
 from panthorlab.gpu.cs.stream import CommandStream
-from tests.unit.gpu_cs.standalone import FETCHER, PagedMemory, RecordingFirmware, encode
+from panthorlab.gpu.generations.g610 import G610
+from tests.unit.gpu.conftest import Bench
+from tests.unit.gpu_cs.standalone import FETCHER, RecordingFirmware, encode
 
-RING, CODE, DATA = 0x10000, 0x100000, 0x200000
+RING, CODE, DATA, PAGE = 0x10000, 0x100000, 0x200000, 4096
 REPEAT = 5
 
 
@@ -63,43 +67,67 @@ LOOPS = {
 }
 
 
+class GpuMemory:
+    """An address space of the model, with what is mapped in it."""
+
+    def __init__(self) -> None:
+        self._bench = Bench(G610)
+        self._bench.enable_space(1, self._bench.user)
+        space = self._bench.gpu.chip.mmu.spaces[1]
+        self.read, self.write, self.close = space.read, space.write, self._bench.close
+
+    def map(self, va: int, size: int) -> None:
+        for page in range(va & -PAGE, va + size, PAGE):
+            self._bench.user.map(page)
+
+    def poke(self, va: int, words: list[int]) -> None:
+        """Write as the CPU does, mapping what is needed."""
+        self.map(va, 8 * len(words))
+        for at, word in enumerate(words):
+            self._bench.put_quad(self._bench.user.pa(va + 8 * at), word)
+
+    def peek64(self, va: int) -> int:
+        return self._bench.quad(self._bench.user.pa(va))
+
+
 def jobs() -> float:
     """Short jobs as the driver and an IGT-like client write them: 23 instructions each, every one fetched anew."""
-    memory, firmware = PagedMemory(), RecordingFirmware()
+    with closing(GpuMemory()) as memory:
+        return _jobs(memory)
+
+
+def _jobs(memory: GpuMemory) -> float:
+    firmware = RecordingFirmware()
     memory.map(DATA, 8192)
     memory.poke(
         CODE,
-        assemble(
-            [
-                encode("MOVE", dst=68, imm=DATA),
-                encode("MOVE32", dst=70, imm=0xDEADBEEF),
-                encode("STORE_MULTIPLE", base=70, addr=68, mask=1),
-                encode("WAIT", wait=0xFF),
-                encode("MOVE32", dst=70, imm=0),
-                encode("FLUSH_CACHE2", l2=3, lsc=3, other=2, flush_id=70, signal=1),
-                encode("WAIT", wait=0xFF),
-            ]
-        ),
+        [
+            encode("MOVE", dst=68, imm=DATA),
+            encode("MOVE32", dst=70, imm=0xDEADBEEF),
+            encode("STORE_MULTIPLE", base=70, addr=68, mask=1),
+            encode("WAIT", wait=0xFF),
+            encode("MOVE32", dst=70, imm=0),
+            encode("FLUSH_CACHE2", l2=3, lsc=3, other=2, flush_id=70, signal=1),
+            encode("WAIT", wait=0xFF),
+        ],
     )
     memory.poke(
         RING,
-        assemble(
-            [
-                encode("MOVE32", dst=94),
-                encode("FLUSH_CACHE2", l2=3, lsc=3, other=2, flush_id=94),
-                encode("MOVE", dst=92, imm=CODE),
-                encode("MOVE32", dst=94, imm=56),
-                encode("WAIT", wait=1),
-                encode("CALL", addr=92, length=94),
-                encode("MOVE", dst=92, imm=DATA + 4096),
-                encode("MOVE", dst=94, imm=1),
-                encode("WAIT", wait=0xFF),
-                encode("SYNC_ADD64", addr=92, data=94, propagate=1),
-                encode("ERROR_BARRIER"),
-                *[encode("NOP")] * 5,
-            ]
-            * 32
-        ),
+        [
+            encode("MOVE32", dst=94),
+            encode("FLUSH_CACHE2", l2=3, lsc=3, other=2, flush_id=94),
+            encode("MOVE", dst=92, imm=CODE),
+            encode("MOVE32", dst=94, imm=56),
+            encode("WAIT", wait=1),
+            encode("CALL", addr=92, length=94),
+            encode("MOVE", dst=92, imm=DATA + 4096),
+            encode("MOVE", dst=94, imm=1),
+            encode("WAIT", wait=0xFF),
+            encode("SYNC_ADD64", addr=92, data=94, propagate=1),
+            encode("ERROR_BARRIER"),
+            *[encode("NOP")] * 5,
+        ]
+        * 32,
     )
     stream = CommandStream(0, memory, firmware, CsParams(), FETCHER)
     stream.start(RING, 4096, 0, 0)
@@ -114,18 +142,21 @@ def jobs() -> float:
 
 
 def loop(code: list[int]) -> float:
-    memory, firmware = PagedMemory(), RecordingFirmware()
+    with closing(GpuMemory()) as memory:
+        return _loop_rate(memory, code)
+
+
+def _loop_rate(memory: GpuMemory, code: list[int]) -> float:
+    firmware = RecordingFirmware()
     memory.map(DATA, 8192)
-    memory.poke(CODE, assemble(code))
+    memory.poke(CODE, code)
     memory.poke(
         RING,
-        assemble(
-            [
-                encode("MOVE", dst=92, imm=CODE),
-                encode("MOVE32", dst=94, imm=8 * len(code)),
-                encode("CALL", addr=92, length=94),
-            ]
-        ),
+        [
+            encode("MOVE", dst=92, imm=CODE),
+            encode("MOVE32", dst=94, imm=8 * len(code)),
+            encode("CALL", addr=92, length=94),
+        ],
     )
     stream = CommandStream(0, memory, firmware, CsParams(), FETCHER)
     stream.start(RING, 4096, 0, 24)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 
-from panthorlab.gpu.cs.machine import CS_BUS_FAULT, CsFatalError, Simple, StreamMachine, Tail, Window
+from panthorlab.gpu.cs.machine import CS_BUS_FAULT, Block, CsFatalError, Simple, StreamMachine, Tail, Window
 from panthorlab.gpu.cs.opcodes import InstructionSet
 from panthorlab.gpu.cs.ports import BusError, MemoryFault, Requester
 from panthorlab.gpu.cs.translate import CompiledLoop, translate, translate_run
@@ -48,9 +48,9 @@ class _Decoder:
             window = self._windows[data] = Window(struct.unpack(f"<{len(data) // 8}Q", data))
         return window
 
-    def decode(self, window: Window, at: int) -> None:
-        """Make the block at `at` of `window`, and those that follow: most code runs straight on."""
-        blocks, simples = window.blocks, list[Simple]()
+    def decode(self, window: Window, first: int) -> Block:
+        """Make the block at `first` of `window`, and those that follow: most code runs straight on."""
+        blocks, simples, at = window.blocks, list[Simple](), first
         for word in window.words[at >> 3 : (at >> 3) + _AHEAD]:
             simple, tail = self._bound.get(word) or self._bind(word)
             if simple is not None:
@@ -58,11 +58,12 @@ class _Decoder:
                 continue
             blocks[at] = (tuple(simples), len(simples), tail)
             at += 8 * len(simples) + 8
-            if at in blocks:
-                return
             simples = []
+            if at in blocks:
+                break
         if simples:
             blocks[at] = (tuple(simples), len(simples), None)
+        return blocks[first]
 
     def _bind(self, word: int) -> Bound:
         if len(self._bound) >= _CACHED_WORDS:
@@ -79,9 +80,9 @@ class Fetcher:
         self._executes, self._skips = _Decoder(isa, skipping=False), _Decoder(isa, skipping=True)
         self._loops: dict[tuple[int, ...], CompiledLoop | None] = {}
 
-    def look_up(self, machine: StreamMachine, pc: int) -> None:
-        """Let the machine have the window of its buffer that holds `pc`, with the block there. Each page is read from
-        memory once per slice.
+    def look_up(self, machine: StreamMachine, pc: int) -> Block:
+        """The block at `pc`; the machine goes on in the window that holds it. Each page of a buffer is read from memory
+        once per slice.
 
         Raises CsFatalError (CS_BUS_FAULT) if it cannot be fetched; MemoryStall.
         """
@@ -94,11 +95,11 @@ class Fetcher:
         machine.low, window = found
         machine.blocks = blocks = window.blocks
         at = pc - machine.low
-        if at not in blocks:
-            decoder.decode(window, at)
+        block = blocks.get(at) or decoder.decode(window, at)
         window.entered[at] = times = window.entered.get(at, 0) + 1
         if times == _HOT and not machine.skipping:
             self._translate(window, at)
+        return block
 
     def _translate(self, window: Window, at: int) -> None:
         simples, count, tail = window.blocks[at]

@@ -33,9 +33,8 @@ class Interpreter:
                 if pc == m.end and not ring.leave_buffers(m):
                     return IDLE
                 pc = m.pc
-                self._look_up(m, pc)
+                block = self._look_up(m, pc)
                 blocks, low = m.blocks, m.low
-                block = blocks[pc - low]
             simples, count, tail = block
             if count > left:
                 for simple in simples[:left]:

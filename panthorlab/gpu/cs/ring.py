@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from panthorlab.gpu.cs.machine import CS_CONFIG_FAULT, CsFatalError, StreamMachine
 
@@ -20,6 +20,11 @@ class Ring:
     insert: int = 0
     shift: int = 0
     seen: int = -1
+    _misplaced: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        base, size = self.base, self.size
+        self._misplaced = size < 8 or bool(size & (size - 1) or base & 7) or base + size > _M64
 
     def extract(self, m: StreamMachine) -> int:
         """Stream position of the instruction executed at ring level: that of the CALL while a called buffer runs."""
@@ -47,7 +52,6 @@ class Ring:
 
     def check(self, m: StreamMachine) -> None:
         """Raises CsFatalError (CS_CONFIG_FAULT) if the ring's base, size or positions are invalid."""
-        size, extract = self.size, self.extract(m)
-        misplaced = size < 8 or size & (size - 1) or self.base & 7 or self.base + size > _M64
-        if misplaced or (self.insert | extract) & 7 or (self.insert - extract) & _M64 > size:
+        extract = self.extract(m)
+        if self._misplaced or (self.insert | extract) & 7 or (self.insert - extract) & _M64 > self.size:
             raise CsFatalError(CS_CONFIG_FAULT, self.insert)

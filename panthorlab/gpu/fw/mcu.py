@@ -209,8 +209,9 @@ class Mcu:
         if self.status != McuStatus.ENABLED or self._hung:
             return
         # user doorbells first: a STATUS_UPDATE that the driver asks for after a submit must not find the group idle
+        active = [group for group in self.groups if group.active]
         for doorbell in range(1, self._layout.groups + 1):
-            if rung & 1 << doorbell and not sum(group.ring(doorbell) for group in self.groups):
+            if rung & 1 << doorbell and not sum(group.ring(doorbell) for group in active):
                 self.chip.reporter.counts["user doorbell without a queue"] += 1
         if rung & 1:
             self._service_global()
