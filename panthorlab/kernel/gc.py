@@ -49,6 +49,7 @@ def items() -> Iterator[Item]:
         ("kernels", "new-*"),
         ("trees", "new-*"),
         ("prebuilt", "new-*"),
+        ("programs", "new-*"),
         ("maps", ".*"),
         ("downloads", "*"),
     ):

@@ -17,7 +17,8 @@ class Kernel:
     every module that was built, by module name (`panthor`, `panthor_pci_shim`, underscores as in /proc/modules).
     `digests`: sha256 of Image, modules and DTBs, by file name: the identity of the kernel. `files`: sha256 of every
     file, by path below `path`; empty if an older version stored it. `title`: for people, e.g. `6.12.117 + 1 patch`.
-    `jailed`: the code of its tree ran in the jail during the build.
+    `jailed`: the code of its tree ran in the jail during the build. `shim_key`: of the sources of the shim among its
+    modules; empty if an older version stored it.
 
     Files under `path`: `Image`, `System.map`, `config`, `vmlinux`, `modules/*.ko`, `dtbs/*.dtb`, and `guest/` with
     the static programs for the board (`init`, `heap-exit`, `iterate`, `kmsg-follow`, …); of a kernel that counts for
@@ -36,6 +37,7 @@ class Kernel:
     fragments: tuple[str, ...] = ()
     jailed: bool = True
     files: Mapping[str, str] = field(default_factory=dict)
+    shim_key: str = ""
 
     @property
     def image(self) -> Path:

@@ -95,6 +95,7 @@ def _recorded(record: Path) -> Kernel | None:
             patches=tuple(data["patches"]),
             fragments=tuple(data["fragments"]),
             jailed=data.get("jailed", True),
+            shim_key=data.get("shim_key", ""),
         )
     except (KeyError, TypeError):
         return None
@@ -214,11 +215,13 @@ def kernels() -> Iterator[Kernel]:
             yield kernel
 
 
-def with_core(core_key: str, note: Callable[[str], None] = quiet) -> Kernel | None:
-    """A verified stored kernel that differs from the wanted one at most in its guest programs."""
+def with_core(core_key: str, note: Callable[[str], None] = quiet, *, shim_key: str | None = None) -> Kernel | None:
+    """A verified stored kernel that differs from the wanted one at most in its guest programs and its shim module; with
+    `shim_key`, in the programs alone."""
+    wanted = {"core_key": core_key} | ({} if shim_key is None else {"shim_key": shim_key})
     for path in directories():
         data = read_object(path / RECORD)
-        if data is not None and data.get("core_key") == core_key and (kernel := load(path.name, note)):
+        if data is not None and wanted.items() <= data.items() and (kernel := load(path.name, note)):
             return kernel
     return None
 

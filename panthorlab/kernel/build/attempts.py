@@ -20,6 +20,7 @@ from typing import IO
 from panthorlab.errors import BuildError, ConfigError, LabError
 from panthorlab.files import disk_errors
 from panthorlab.kernel import gc, store
+from panthorlab.kernel.build import guest, programs
 from panthorlab.kernel.build.collect import RELEASE, Artefacts, collect
 from panthorlab.kernel.build.concern import differences
 from panthorlab.kernel.build.plan import SidePlan
@@ -42,26 +43,25 @@ def build(
     before: SidePlan | None = None,
     again: bool = False,
 ) -> Kernel:
-    """Build `plan` in its private tree and publish it. The tree is locked meanwhile. See `job.build_side`.
+    """Build `plan` and publish it: in its private tree, which is locked meanwhile, unless a stored kernel lacks nothing
+    but the guest programs. See `job.build_side`.
 
     `again`: also if the store has it, for the objects in the tree.
     """
     check_host_tools(BUILD_TOOLS)
     with disk_errors():
         log.parent.mkdir(parents=True, exist_ok=True)
-        with trees.locked(plan.base.key, progress), log.open("a", buffering=1, errors="replace") as file:
-            if not again and (kernel := store.load(plan.key, note)):
-                return kernel  # another run built it while we waited
-            core = None if again else store.with_core(plan.core_key, note)
+        with log.open("a", buffering=1, errors="replace") as file:
             attempts = _Attempts(plan, before, file, progress, note, jobs or len(os.sched_getaffinity(0)))
-            kernel = collect(plan, attempts.until_certain(core))
+            kernel = attempts.in_the_tree(again=True) if again else attempts.by_the_shortest_way()
     gc.collect_daily(keep=frozenset({kernel.path, plan.base.path.parent}))
     return kernel
 
 
 @dataclass
 class _Attempts:
-    """The attempts at one build. `before`: the side without the patch. `cleared`: a clean build was done."""
+    """The attempts at one build. `before`: the side without the patch. `cleared`: a clean build was done. `alone`: the
+    guest programs may be made without the tree."""
 
     plan: SidePlan
     before: SidePlan | None
@@ -70,6 +70,31 @@ class _Attempts:
     note: Callable[[str], None]
     jobs: int
     cleared: bool = False
+    alone: bool = True
+
+    def by_the_shortest_way(self) -> Kernel:
+        """The kernel in the store, with as little work and waiting as it takes. Raises as `until_certain`."""
+        while self.alone and (core := self._but_for_programs()):
+            self.alone = False  # if they cannot be made so, the tree is there to tell whose fault that is
+            jobs, log, progress = self.jobs, self.log, self.progress
+            if kernel := programs.make(self.plan, core, log=log, progress=progress, note=self._say, jobs=jobs):
+                return kernel
+        return self.in_the_tree()
+
+    def in_the_tree(self, *, again: bool = False) -> Kernel:
+        """The same, with the tree locked. `again`: even if the store has it."""
+        with trees.locked(self.plan.base.key, self.progress):
+            if again:
+                return collect(self.plan, self.until_certain(None))
+            if kernel := store.load(self.plan.key, self.note):
+                return kernel  # another run built it while we waited
+            if not self.alone or self._but_for_programs() is None:
+                return collect(self.plan, self.until_certain(store.with_core(self.plan.core_key, self.note)))
+        return self.by_the_shortest_way()  # another run built the same with other programs
+
+    def _but_for_programs(self) -> Kernel | None:
+        """A stored kernel that lacks nothing but the guest programs."""
+        return store.with_core(self.plan.core_key, self.note, shim_key=guest.digest_below(guest.shim()))
 
     def until_certain(self, core: Kernel | None) -> Artefacts:
         """Raises BuildError only if `before` builds in the same place."""

@@ -28,19 +28,20 @@ _PARTS = {"System.map": "System.map", ".config": "config", "vmlinux": "vmlinux"}
 
 @dataclass(frozen=True)
 class Artefacts:
-    """Where a build left what is wanted. `shim`: the directory with the out-of-tree module.
+    """Where a build left what is wanted. `shim`: the directory with the out-of-tree module; None: `core` has it, too.
 
     `core`: a stored kernel that has everything but the guest programs and the shim already. `built_as`: what `objects`
-    was called where it was built.
+    was called where it was built. `shim_key`: see Kernel.
     """
 
     objects: Path
-    shim: Path
+    shim: Path | None
     guest: Path
     dtbs: tuple[str, ...]
     core: Kernel | None = None
     jailed: bool = True
     built_as: str = ""
+    shim_key: str = ""
 
 
 def collect(plan: SidePlan, artefacts: Artefacts) -> Kernel:
@@ -63,7 +64,8 @@ def _fill(plan: SidePlan, artefacts: Artefacts, into: Path) -> Kernel:
     else:
         release = artefacts.core.release
         _link_core(artefacts.core.path, into)
-    _copy_modules(artefacts.shim, into)
+    if artefacts.shim is not None:
+        _copy_modules(artefacts.shim, into)
     (into / "guest").mkdir()
     for program in sorted(artefacts.guest.iterdir()):
         if (inside.read(artefacts.guest, program.name, 4) or b"") == b"\x7fELF":
@@ -84,6 +86,7 @@ def _fill(plan: SidePlan, artefacts: Artefacts, into: Path) -> Kernel:
         ),
         fragments=tuple(path.stem for path in plan.fragments),
         jailed=artefacts.jailed,
+        shim_key=artefacts.shim_key,
     )
 
 

@@ -41,6 +41,7 @@ REPRODUCIBLE = {
 CCACHE = {"CCACHE_NOHASHDIR": "1", "CCACHE_DEPEND": "1", "CCACHE_MAXSIZE": "2G"}
 # Else functions that are put into others while these are optimised are not counted by themselves.
 _APART = "-fno-early-inlining"
+_EXTRAS = "building the guest programs"
 _TAIL = 4000  # lines of output kept for finding errors
 
 _HINTS = {
@@ -94,7 +95,8 @@ class Builder:
         for left in self.work.glob("out-*"):
             shutil.rmtree(left)
         self.scratch = Path(tempfile.mkdtemp(prefix="out-", dir=self.work))
-        shutil.copytree(guest.SOURCES / "shim", self.scratch / "shim")
+        shutil.copytree(guest.shim(), self.scratch / "shim")
+        self.shim_key = guest.digest_below(self.scratch / "shim")  # of what is built, whoever edits the sources now
         (self.scratch / "guest").mkdir()
         mine = () if self.foreign else (self.objects,)
         self.box.hand_over(self.ccache, self.scratch, self.scratch / "shim", self.scratch / "guest", *mine)
@@ -265,21 +267,30 @@ def _expected(counts: Path) -> int | None:
 
 def build_extras(builder: Builder, dtbs: tuple[str, ...] = (), core: Kernel | None = None) -> Artefacts:
     """The shim module, the UAPI headers of this tree, and the static programs for the board."""
-    plan, out, step = builder.plan, builder.where("out"), "building the guest programs"
+    plan, out = builder.plan, builder.where("out")
     values = config.parse_dotconfig(inside.text(builder.objects, ".config"))
     if values.get("PCI") == values.get("MODULES") == "y":  # else no board that needs the shim can boot it
         # not through ccache, which does not see that an overlay has changed that an object takes in by .incbin
-        builder.make(step, f"CC={plan.toolchain.prefix}gcc", f"M={out}/shim", "modules")
+        builder.make(_EXTRAS, f"CC={plan.toolchain.prefix}gcc", f"M={out}/shim", "modules")
     install_drm_headers(plan.base.path, builder.inputs / "uapi")
+    return build_programs(builder, dtbs, core, shim=builder.scratch / "shim")
+
+
+def build_programs(
+    builder: Builder, dtbs: tuple[str, ...] = (), core: Kernel | None = None, *, shim: Path | None = None
+) -> Artefacts:
+    """The static programs for the board, with the headers in `in/uapi`, and the rest of a kernel: see Artefacts."""
+    plan, out = builder.plan, builder.where("out")
     programs = ["make", "-C", builder.where("guest"), f"OUT={out}/guest", f"UAPI={builder.where('in')}/uapi"]
-    builder.run(step, [*programs, *plan.toolchain.make_args, f"-j{builder.jobs}"])
+    builder.run(_EXTRAS, [*programs, *plan.toolchain.make_args, f"-j{builder.jobs}"])
     jailed = builder.box.jailed and (core is None or core.jailed)
     return Artefacts(
         builder.objects,
-        builder.scratch / "shim",
+        shim,
         builder.scratch / "guest",
         dtbs,
         core,
         jailed,
         built_as=str(builder.objects) if builder.foreign else builder.where("obj"),
+        shim_key=core.shim_key if core is not None and shim is None else builder.shim_key,
     )

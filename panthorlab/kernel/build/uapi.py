@@ -7,6 +7,7 @@ Only what <drm/….h> includes, directly or not; `asm/` and libc come with the c
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from panthorlab.kernel.jail import inside
@@ -40,15 +41,20 @@ def user_header(text: str) -> str:
 def install_drm_headers(tree: Path, into: Path) -> None:
     """Write `into/drm/*.h` and every header of the tree's include/uapi that those include."""
     root = tree.resolve() / UAPI
-    waiting = [f"drm/{path.name}" for path in (root / "drm").glob("*.h")]
+    # A link would be followed with our rights, and the build would get files that it must not see.
+    install({path.name for path in (root / "drm").glob("*.h")}, lambda name: inside.read(root, name), into)
+
+
+def install(drm: Iterable[str], read: Callable[[str], bytes | None], into: Path) -> None:
+    """Write `into/drm/…` for these names, and every header that those include. `read`: of include/uapi."""
+    waiting = [f"drm/{name}" for name in drm]
     done: set[str] = set()
     while waiting:
         name = waiting.pop()
         if name in done or ".." in name:
             continue
         done.add(name)
-        # A link would be followed with our rights, and the build would get files that it must not see.
-        if (header := inside.read(root, name)) is None:
+        if (header := read(name)) is None:
             continue
         text = user_header(header.decode(errors="replace"))
         target = into / name

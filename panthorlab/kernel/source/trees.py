@@ -13,7 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from types import MappingProxyType
@@ -33,6 +33,10 @@ from panthorlab.paths import cache_dir, cache_path
 
 CLEAN_SECONDS = 600.0
 NO_MODES: Final[Mapping[str, bool]] = MappingProxyType({})
+
+
+class TakenAwayError(Exception):
+    """A tree is no longer in the cache, or is to be unpacked again."""
 
 
 def open_base(source: Source, progress: Progress) -> Base:
@@ -159,6 +163,38 @@ def locked(key: str, progress: Progress, timeout: float = LOCK_SECONDS) -> Abstr
     return exclusive(path, f"the tree {key}", lambda: progress(text), timeout)
 
 
+def programs_locked(key: str, progress: Progress, timeout: float = LOCK_SECONDS) -> AbstractContextManager[None]:
+    """Only one run at a time makes guest programs alone for kernels of a tree. It changes nothing in the tree, and
+    reads the base as `kept` and `read_base` have it: so it has no need of `locked`."""
+    path = cache_dir("trees") / f"{_short(key)}.programs.lock"
+    text = "waiting for another run that makes guest programs for the same tree"
+    return exclusive(path, f"the guest programs of the tree {key}", lambda: progress(text), timeout)
+
+
+@contextmanager
+def kept(base: Base) -> Iterator[None]:
+    """For who reads a base outside `locked`. Raises TakenAwayError if the tree is not there, or was taken away
+    meanwhile, so that what was read may be of half a tree: its record goes first."""
+    record = base.path.parent / "base.json"
+    try:
+        with record.open() as file:  # while it is open, no other file is the same
+            if _recorded(base.key, record) is None:
+                raise TakenAwayError(str(base.path))
+            yield
+            if not os.path.samestat(os.fstat(file.fileno()), record.stat()):
+                raise TakenAwayError(str(base.path))
+    except FileNotFoundError as error:
+        raise TakenAwayError(str(base.path)) from error
+
+
+def names_in_base(base: Base, folder: str, pattern: str) -> set[str]:
+    """The names of the files in a directory of the base that match a pattern, and perhaps of some that it lacks and a
+    patch has put there. Whatever patch is applied now, or while this looks."""
+    found = {path.name for path in (base.path / folder).glob(pattern)}
+    # Afterwards, for what a patch deletes is saved there before.
+    return found | {path.name for path in (_pristine(base) / "files" / folder).glob(pattern)}
+
+
 def read_base(base: Base, path: str) -> bytes | None:
     """A file of the base as it was unpacked, whatever patch is applied now; None if the base lacks it.
 
@@ -172,8 +208,16 @@ def read_base(base: Base, path: str) -> bytes | None:
             return None
         if pristine.is_file():
             return pristine.read_bytes()
-        content = current.read_bytes() if current.is_file() else None
+        content = _content(current)
     return content
+
+
+def _content(path: Path) -> bytes | None:
+    """None also of a file that is deleted at this very moment."""
+    try:
+        return path.read_bytes() if path.is_file() else None
+    except FileNotFoundError:
+        return None
 
 
 def tree_path(root: Path, path: str) -> Path:

@@ -133,7 +133,7 @@ GUEST_MAKEFILE = """\
 all:
 \tmkdir -p $(OUT)
 \ttest -f $(UAPI)/drm/panthor_drm.h
-\tgcc -x c -o $(OUT)/init prog.c
+\tgcc -x c -I$(UAPI) -o $(OUT)/init prog.c
 """
 
 FILES = {
@@ -207,7 +207,7 @@ def guest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A stand-in for the guest programs, built with the host's compiler; also makes that the compiler of kernels."""
     root = write_guest(tmp_path / "guest")
     # Outside the jail it is three times as fast; `test_two_sides` and test_sandbox.py go through it.
-    for module in ("attempts", "steps", "tokens", "external", "warnings"):
+    for module in ("attempts", "steps", "tokens", "external", "programs", "warnings"):
         monkeypatch.setattr(f"panthorlab.kernel.build.{module}.sandbox", lambda: Sandbox(False))
     monkeypatch.setattr("panthorlab.kernel.build.guest.SOURCES", root)
     monkeypatch.setenv("CROSS_COMPILE", "")
