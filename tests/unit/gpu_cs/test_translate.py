@@ -57,6 +57,7 @@ BODY = st.lists(
             EVEN,
             st.integers(0, 1),
         ),
+        st.builds(lambda c, v, o: E("BRANCH", cond=c, value=v, offset=o), st.integers(0, 6), LOW, st.integers(0, 2)),
         st.sampled_from(
             [
                 E("RUN_COMPUTE", progress=1),
@@ -147,6 +148,12 @@ def test_a_fault_in_the_middle_of_a_translated_loop_is_where_the_interpreter_has
     assert any(event[0] == "fault" for event in one[-2])  # type: ignore[attr-defined]
 
 
+def test_a_branch_inside_a_loop_is_taken() -> None:
+    body = [E("BRANCH", cond=6, offset=1), E("ADD_IMM32", dst=2, src=2, imm=1), E("ADD_IMM32", dst=3, src=3, imm=1)]
+    registers = history(program(body, 100), [5000], translated=True)[0][2]  # type: ignore[index]
+    assert registers[2:4] == (0, 100)
+
+
 def test_a_loop_that_rewrites_itself_executes_what_it_wrote() -> None:
     """Its stores come nearer with each round, from the page before, until one hits its own head: a MOVE32 that ends it
     then."""
@@ -174,6 +181,7 @@ def test_long_loops_and_others_stay_with_the_interpreter() -> None:
     long = [*[E("NOP")] * LONGEST, E("BRANCH", cond=6, offset=-LONGEST - 1)]
     assert translate(V10, tuple(long)) is None
     assert translate(V10, (E("ERROR_BARRIER"), E("BRANCH", cond=6, offset=-2))) is None
+    assert translate(V10, (E("BRANCH", cond=2, offset=0), E("BRANCH", cond=6, offset=-2))) is None
     assert translate(V10, (E("NOP"), E("BRANCH", cond=6, offset=-3))) is None
     assert translate(V10, (E("NOP"), 0xFF << 56)) is None
     assert translate(V10, (E("NOP"), E("BRANCH", cond=6, offset=-2))) is not None
