@@ -48,11 +48,13 @@ class Hazard:
 class RunDigest:
     """Equal for equal runs. `sha256`: over all register accesses with instruction counts and values, interrupts, the
     traffic between host and board, and the console. `instructions`: number executed so far. `blocks`: hash of the
-    executed instruction blocks, 0 unless requested."""
+    executed instruction blocks, 0 unless requested. `unreached`: of what was asked of this run, the latencies of events
+    that have not come; empty if all have."""
 
     sha256: str
     instructions: int
     blocks: str
+    unreached: str = ""
 
 
 class RemoteFileError(LabError):

@@ -55,4 +55,5 @@ def _check(kinds: Iterable[str]) -> None:
 
 def _hint(word: str) -> str:
     close = difflib.get_close_matches(word, KINDS, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; there are: {', '.join(KINDS)}"
+    mean = f"; did you mean {close[0]!r}?" if close else ";"
+    return f"{mean} there are: {', '.join(KINDS)}"

@@ -176,7 +176,8 @@ class Latencies:
         self._plain = plain
         self._fixed = STRATEGIES["fixed"].draw("", length)
         self._outside = self._strategy.draw(str(seed), length) if everywhere else self._fixed
-        self._overrides = {(one.window, one.kind, one.number): one.ns for one in overrides}
+        self._overrides = {(one.window, one.kind, one.number): one for one in overrides}
+        self._unreached = dict(self._overrides)
         self._targets = {(one.window, one.kind, one.number): one for one in targets}
         self._windows = OUTSIDE
         self._leave()
@@ -200,10 +201,16 @@ class Latencies:
         self._numbers[kind] += 1
         drawn = not self._kinds or kind.startswith(self._kinds)
         latency = self._draw(kind) if drawn else DEFAULT_SECONDS  # also if it is overridden: the others keep theirs
-        ns = self._overrides.get((self.window, kind, self._numbers[kind]))
-        if ns is None:
-            ns = round(latency * NANOSECONDS)  # so that an override can say it exactly
+        one = self._overrides.get(event := (self.window, kind, self._numbers[kind]))
+        if one is not None:
+            self._unreached.pop(event, None)
+        ns = round(latency * NANOSECONDS) if one is None else one.ns  # so that an override can say it exactly
         return ns / NANOSECONDS
+
+    @property
+    def unreached(self) -> tuple[Override, ...]:
+        """The overrides whose event has not come so far."""
+        return tuple(sorted(self._unreached.values()))
 
     def number(self, kind: str) -> int:
         """The number of the last event of this kind in the window."""

@@ -108,6 +108,14 @@ PARAMS: tuple[Param, ...] = (
         check=check_overrides,
     ),
     Param(
+        "exact.unreached",
+        "error",
+        "",
+        "whether by the end of a boot the event of an exact.override may not have come: by `error`, such a boot counts "
+        "for nothing, as it is not what was asked for; `allowed` is for who tries which events there are",
+        choices=("error", "allowed"),
+    ),
+    Param(
         "exact.target",
         "",
         "",

@@ -21,7 +21,7 @@ from panthorlab.gpu.exact.order import Orders
 from panthorlab.gpu.exact.serve import Exact
 from panthorlab.gpu.exact.wire import Ends
 from panthorlab.gpu.generation import Generation
-from panthorlab.gpu.latency import Latencies, parse_kinds, parse_overrides
+from panthorlab.gpu.latency import Latencies, format_overrides, parse_kinds, parse_overrides
 from panthorlab.gpu.loop import HostLoop
 from panthorlab.gpu.misbehave import Rule, parse
 from panthorlab.gpu.outlet import Outlet
@@ -60,7 +60,8 @@ class Options:
 def serve(options: Options) -> int:
     """Serve until the client disconnects or SIGTERM or SIGINT comes. With `control`, each line of stdin is a command,
     answered by one line on stdout: `misbehave RULE` (`misbehaving RULE`), `behave` (`behaving`), or `refused WHY`; in
-    exact time also `digest` (`digest COUNT BLOCKS SHA256`, of all accesses and interrupts so far) and `last`
+    exact time also `digest` (`digest COUNT BLOCKS SHA256`, of all accesses and interrupts so far), `unreached` (the
+    overrides whose event has not come, unless that is allowed) and `last`
     (`last WORDS`, the last one of these).
 
     Returns the exit status.
@@ -104,7 +105,8 @@ class _Session:
         self._exact: Exact | None = None
         self._digest = Digest(files["accesses"])
         if options.exact is not None:
-            self._exact = Exact(options.exact, _latencies(params, seed), self._digest, self._on_error, options.stop)
+            self._latencies = _latencies(params, seed)
+            self._exact = Exact(options.exact, self._latencies, self._digest, self._on_error, options.stop)
             stack.callback(self._exact.close)
             if (orders := files["orders"]) is not None:
                 self._exact.loop.orders = Orders(orders)
@@ -186,10 +188,14 @@ class _Session:
             return "behaving"
         if verb == "digest" and not text and self._exact is not None:
             return f"digest {self._exact.loop.count} {self._exact.blocks:016x} {self._digest.hexdigest()}"
+        if verb == "unreached" and not text and self._exact is not None:
+            counted = self._options.params.word("exact.unreached") == "error"
+            return f"unreached {format_overrides(self._latencies.unreached) if counted else ''}"
         if verb == "last" and not text and self._exact is not None:
             return f"last {self._digest.describe_last(self._register_name)}"
         if verb != "misbehave":
-            return f"refused {line!r}: commands are `misbehave RULE` and `behave`, in exact time `digest` and `last`"
+            also = "in exact time `digest`, `last` and `unreached`"
+            return f"refused {line!r}: commands are `misbehave RULE` and `behave`, {also}"
         try:
             rule = parse(text)
             self._arm(rule)

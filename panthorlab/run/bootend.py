@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from panthorlab.board.api import RunDigest
-from panthorlab.errors import BootError, PanthorlabError
+from panthorlab.errors import BootError, EvidenceError, PanthorlabError
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.record import BootEnd
 
@@ -35,6 +37,24 @@ def end_by(error: PanthorlabError, *, booted: bool) -> BootEnd:
         hint=error.hint,
         final=error.final,
     )
+
+
+def check_asked(params: Mapping[str, str], digest: RunDigest | None) -> None:
+    """Raise EvidenceError if a boot was not the run that was asked for. `params`: of the GPU model; `digest`: what went
+    on in it, in exact time."""
+    why = never_reached(params, digest)
+    if why:
+        error = EvidenceError(why, hint="was it found with this kernel, these suites, iterations and options?")
+        error.final = True
+        raise error
+
+
+def never_reached(params: Mapping[str, str], digest: RunDigest | None) -> str:
+    """Which overrides of latencies have not come into effect by the end of a boot; empty if all have."""
+    if digest is not None:
+        return f"the override of {digest.unreached} was never reached: no such event came" if digest.unreached else ""
+    asked = params.get("exact.override", "")
+    return f"the override of {asked} was never reached: the board does not live in exact time" if asked else ""
 
 
 def end_unbooted(reason: str) -> BootEnd:

@@ -33,6 +33,7 @@ from panthorlab.outcome import Outcome as Judged
 from panthorlab.report.faults import headline
 from panthorlab.run import fleet, measure
 from panthorlab.run.arms import ALONE
+from panthorlab.run.bootend import never_reached
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.iterations import LOG_DEADLINE, Batch
 from panthorlab.run.judge import as_json
@@ -115,6 +116,8 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
             settle = SETTLE if "groups" in driver_of(kernel).features else SETTLE_WITHOUT_JOBS
             with record_accesses(booted, kernel, options.recording, command):
                 _run(booted, _resolve(command, kernel, booted.work_dir), run_dir, outcome, (out, err), settle, meter)
+            if outcome.died is None and (why := never_reached(params, outcome.digest)):
+                outcome.holes.append(why)
     finally:
         progress.finish()
         _tell(outcome, run_dir)

@@ -21,7 +21,7 @@ from panthorlab.kernel.driver import Driver, driver_of
 from panthorlab.kernel.model import Kernel
 from panthorlab.kmsg.model import Finding
 from panthorlab.run.between import Between
-from panthorlab.run.bootend import end_by, end_well
+from panthorlab.run.bootend import check_asked, end_by, end_well
 from panthorlab.run.evidence import LogFollower
 from panthorlab.run.expected import Expectations
 from panthorlab.run.held import Held, Holdings
@@ -292,6 +292,7 @@ class Session:
                 raise EvidenceError("the end of the kernel log did not come, or not whole")
             self._between.send_unexpected(window, frozenset())
             self._digest = self.board.digest()
+            check_asked(self.job_description.params, self._digest)
 
     # -- how iterations are run --------------------------------------------------------------------------------
 

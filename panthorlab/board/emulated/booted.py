@@ -109,7 +109,7 @@ class BootedEmulatedBoard:
         count, blocks, accesses = model.digest()
         total = hashlib.sha256(f"{count} {accesses} {exact.hexdigest()} ".encode())
         total.update((self._parts.run_dir / CONSOLE).read_bytes())
-        return RunDigest(total.hexdigest(), count, blocks)
+        return RunDigest(total.hexdigest(), count, blocks, model.unreached())
 
     @property
     def boot_id(self) -> str:

@@ -185,6 +185,11 @@ class GpuModel:
         _, count, blocks, sha256 = self._command("digest", b"digest ").split()
         return int(count), blocks, sha256
 
+    def unreached(self) -> str:
+        """In exact time: the overrides whose event has not come so far and should have, as `exact.override` has them.
+        Raises LabError if the model has ended."""
+        return self._command("unreached", b"unreached ").removeprefix("unreached").strip()
+
     def last_event(self) -> str:
         """In exact time: the last register access or interrupt, in words. Raises LabError if the model has ended."""
         return self._command("last", b"last ").removeprefix("last ")

@@ -96,7 +96,17 @@ def _shortest(made: Explained, order: Interleaving | None, good: Sequence[Interl
         return made
     kept = work.shortest(all_of, lambda tried: tried.shows(work.key))
     narrowed = work.narrow(kept, lambda tried: tried.shows(work.key), brings=True)
+    kept = reached(kept, work.trials.one(kept).interleaving)
     return replace(made, reproduces=True, overrides=kept, narrowed=narrowed, options=trials.options(kept))
+
+
+def reached(overrides: Overrides, order: Interleaving | None) -> Overrides:
+    """Without those whose event did not come in this run with them, which is the same without; `panthorlab run` would
+    refuse them. There are such if there was no time to try all."""
+    if order is None:
+        return overrides
+    came = {(one.kind, one.number) for one in order.latencies}
+    return tuple(one for one in overrides if one.window != order.window or (one.kind, one.number) in came)
 
 
 def explicit(order: Interleaving, window: int) -> Overrides:

@@ -24,6 +24,8 @@ from panthorlab.run.record import Need
 
 PER_BOOT: Final = 32
 """Iterations of a boot, each with a seed of its own: a boot takes as long as some tens of short ones."""
+UNREACHED: Final = "exact.unreached"
+"""What moves one event may keep another from coming at all: of that an exploration learns, too."""
 RESERVED: Final = (
     "exact.latency",
     "exact.override",
@@ -34,6 +36,7 @@ RESERVED: Final = (
     "exact.orders",
     "exact.calls",
     "exact.target",
+    UNREACHED,
 )
 """Parameters that an exploration sets itself."""
 
@@ -91,7 +94,7 @@ def model_params(
     strategy: str, overrides: Sequence[Override] = (), length: int | None = None, kinds: Sequence[str] = ()
 ) -> dict[str, str]:
     """Parameters of the GPU model for an exploration's boot."""
-    params = {"exact.latency": strategy, "exact.vary": "iterations", "exact.orders": "on"}
+    params = {"exact.latency": strategy, "exact.vary": "iterations", "exact.orders": "on", UNREACHED: "allowed"}
     if overrides:
         params["exact.override"] = ",".join(map(str, overrides))
     if kinds:

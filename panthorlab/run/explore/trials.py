@@ -20,7 +20,7 @@ from panthorlab.gpu.targets import format_targets, parse_targets
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.arms import ALONE, Arm
 from panthorlab.run.explore.orders import Interleaving, OrdersFile
-from panthorlab.run.explore.plan import model_params
+from panthorlab.run.explore.plan import UNREACHED, model_params
 from panthorlab.run.explore.strategies import FIXED
 from panthorlab.run.explore.tally import key_of
 from panthorlab.run.job import Job
@@ -35,7 +35,7 @@ FOLDER: Final = "shrink"
 SLOT: Final = Slot(ALONE, 0).name
 BOOT: Final = f"{SLOT}.1"
 """What `panthorlab run` calls its first boot: the guest sees it in the names of iterations."""
-WRITTEN: Final = ("exact.orders", "exact.calls")
+WRITTEN: Final = ("exact.orders", "exact.calls", UNREACHED)
 """Parameters that say what is written down, and move nothing."""
 Overrides = tuple[Override, ...]
 
@@ -80,7 +80,7 @@ class Trials:
     def in_place(self, boot: Job, before: int, window: int) -> Trials:
         """Trials of an iteration after those that were before it in a boot of the run, whose job is `boot`."""
         params = {name: value for name, value in boot.params.items() if name not in WRITTEN}
-        template = replace(boot, done={}, done_tests=(), params={**params, "exact.orders": "on"})
+        template = replace(boot, done={}, done_tests=(), params={**params, "exact.orders": "on", UNREACHED: "allowed"})
         return replace(self, template=template, before=before, window=window, _known={}, _until=None)
 
     def one(self, overrides: Overrides = ()) -> Tried:
@@ -121,6 +121,8 @@ class Trials:
         """What tells `panthorlab run` to do the same."""
         params = {**self.template.params, **self._params(overrides)}
         params = {name: value for name, value in params.items() if name not in WRITTEN and value}
+        if any(one.window < self.window for one in self._aimed()):
+            params[UNREACHED] = "allowed"  # what came before was aimed, perhaps at what did not come
         words = ["--workload", self.workload, "--iterations", str(self.before + 1), "--boots", "1", "--time", "exact"]
         words += ["--seed", str(self.template.seed)]
         return words + [word for name, value in params.items() for word in ("--param", f"gpu.{name}={value}")]
@@ -128,14 +130,17 @@ class Trials:
     def _params(self, overrides: Overrides) -> dict[str, str]:
         if not self.before:
             return model_params(FIXED, overrides)
-        others = parse_overrides(self.template.params.get("exact.override", ""))
-        kept = [one for one in others if one.window < self.window]
+        kept = [one for one in self._aimed() if one.window < self.window]
         targets = parse_targets(self.template.params.get("exact.target", ""))
         return {
             "exact.plain": str(self.window),
             "exact.override": format_overrides([*kept, *overrides]),
             "exact.target": format_targets(one for one in targets if one.window < self.window),
         }
+
+    def _aimed(self) -> Overrides:
+        """Overrides of the boot of the run."""
+        return parse_overrides(self.template.params.get("exact.override", "")) if self.before else ()
 
     def _try(self, overrides: Overrides, stop: threading.Event) -> Tried:
         asked = f"{self.workload} {self.template.seed} {self.before} {sorted(self.template.params.items())} {overrides}"

@@ -340,6 +340,23 @@ def test_another_seed_has_other_latencies_unless_they_are_fixed() -> None:
     assert moved == {"uniform": True, "log-uniform": True, "pct": True, "fixed": False}
 
 
+@given(
+    st.lists(st.tuples(st.integers(0, 3), st.sampled_from("abc"), st.integers(1, 4)), unique=True),
+    st.lists(st.lists(st.sampled_from("abc"), max_size=6), max_size=3),
+)
+def test_which_overrides_never_came_is_known(asked: list[tuple[int, str, int]], windows: list[list[str]]) -> None:
+    overrides = [Override(*event, 5000) for event in asked]
+    latencies, came = Latencies("fixed", 1, overrides), set[tuple[int, str, int]]()
+    for number, kinds in enumerate(windows, 1):
+        latencies.begin()
+        for place, kind in enumerate(kinds):
+            event = (number, kind, kinds[: place + 1].count(kind))
+            came.add(event)
+            assert (latencies.next(kind) == 5e-6) == (event in asked)
+        latencies.end()
+    assert {(one.window, one.kind, one.number) for one in latencies.unreached} == set(asked) - came
+
+
 # -- turns of several CPUs --------------------------------------------------------------------------------------
 
 

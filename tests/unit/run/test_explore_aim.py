@@ -40,7 +40,7 @@ from panthorlab.run.explore.aim import (
 )
 from panthorlab.run.explore.course import Course, FunctionCall, course_of
 from panthorlab.run.explore.dry import DryRun, aims_at_blocks, aims_at_gaps
-from panthorlab.run.explore.finding import DEFAULT_NS
+from panthorlab.run.explore.finding import DEFAULT_NS, reached
 from panthorlab.run.explore.orders import Drawn, Interleaving
 from panthorlab.run.explore.plan import Schedule, late_runs
 from panthorlab.run.explore.points import point, span
@@ -411,6 +411,16 @@ def test_what_came_before_a_finding_is_told_with_its_targets_and_the_finding_by_
     assert "gpu.exact.target=1/irq job/1=1000:1,2/irq job/2=1000:1" in given
     assert "gpu.exact.override=1/irq job/1=3000.000,2/irq job/2=3000.000,3/irq job/3=16.000" in given
     assert not any("orders" in word or "calls" in word for word in given)
+    assert "gpu.exact.unreached=allowed" in given, "what was before may be aimed at what did not come"
+
+
+def test_what_never_came_in_a_run_is_not_asked_for_again() -> None:
+    made = interleaving([], [Drawn("irq job", number, DEFAULT_NS + 1, 0) for number in (1, 2)])
+    came = [one.override(made.window) for one in made.latencies]
+    absent = Override(made.window, "irq job", 99, 1)
+    assert reached((*came, absent), made) == tuple(came)
+    assert came
+    assert reached((absent,), None) == (absent,)
 
 
 @pytest.mark.parametrize("text", ["tick_work:" + "9" * 5000, "W A:" + "9" * 5000])
