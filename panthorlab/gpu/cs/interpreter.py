@@ -52,7 +52,7 @@ class Interpreter:
             following = tail(m, pc)
             left = m.left - 1  # translated code has executed more than one
             blocks, low = m.blocks, m.low
-            if following <= pc and not (m.frames and m.frames[-1].at == m.pc):  # a CALL alone makes no loop
+            if following <= pc:
                 backward += 1
                 if backward == 1 or following == pc or backward % _SPIN_SAMPLE == 0:
                     following, left, spins = self._circle(m, following, pc, left)
