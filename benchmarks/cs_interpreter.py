@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Instructions per second of the command stream interpreter on one core, best of several runs. The address space is the
-model's; the firmware is one that takes down what it hears.
+model's; the firmware is one that takes down what it hears, but for a whole GPU.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from panthorlab.gpu.cs.params import CsParams
 from panthorlab.gpu.cs.state import StreamState
 from panthorlab.gpu.cs.stream import CommandStream
 from panthorlab.gpu.generations.g610 import G610
-from tests.unit.gpu.conftest import Bench
+from tests.unit.gpu.conftest import RESULT_VA, RING_IFACE, STREAM_VA, SYNC_VA, Bench
 from tests.unit.gpu_cs.standalone import FETCHER, RecordingFirmware, encode
 
 RING, CODE, DATA, PAGE = 0x10000, 0x100000, 0x200000, 4096
@@ -90,6 +90,37 @@ class GpuMemory:
         return self._bench.quad(self._bench.user.pa(va))
 
 
+def _client(result: int) -> list[int]:
+    """The code of a short job as an IGT-like client writes it."""
+    return [
+        encode("MOVE", dst=68, imm=result),
+        encode("MOVE32", dst=70, imm=0xDEADBEEF),
+        encode("STORE_MULTIPLE", base=70, addr=68, mask=1),
+        encode("WAIT", wait=0xFF),
+        encode("MOVE32", dst=70, imm=0),
+        encode("FLUSH_CACHE2", l2=3, lsc=3, other=2, flush_id=70, signal=1),
+        encode("WAIT", wait=0xFF),
+    ]
+
+
+def _driver(code: int, sync: int) -> list[int]:
+    """What the driver writes into the ring around it."""
+    return [
+        encode("MOVE32", dst=94),
+        encode("FLUSH_CACHE2", l2=3, lsc=3, other=2, flush_id=94),
+        encode("MOVE", dst=92, imm=code),
+        encode("MOVE32", dst=94, imm=56),
+        encode("WAIT", wait=1),
+        encode("CALL", addr=92, length=94),
+        encode("MOVE", dst=92, imm=sync),
+        encode("MOVE", dst=94, imm=1),
+        encode("WAIT", wait=0xFF),
+        encode("SYNC_ADD64", addr=92, data=94, propagate=1),
+        encode("ERROR_BARRIER"),
+        *[encode("NOP")] * 5,
+    ]
+
+
 def jobs() -> float:
     """Short jobs as the driver and an IGT-like client write them: 23 instructions each, every one fetched anew."""
     with closing(GpuMemory()) as memory:
@@ -99,36 +130,8 @@ def jobs() -> float:
 def _jobs(memory: GpuMemory) -> float:
     firmware = RecordingFirmware()
     memory.map(DATA, 8192)
-    memory.poke(
-        CODE,
-        [
-            encode("MOVE", dst=68, imm=DATA),
-            encode("MOVE32", dst=70, imm=0xDEADBEEF),
-            encode("STORE_MULTIPLE", base=70, addr=68, mask=1),
-            encode("WAIT", wait=0xFF),
-            encode("MOVE32", dst=70, imm=0),
-            encode("FLUSH_CACHE2", l2=3, lsc=3, other=2, flush_id=70, signal=1),
-            encode("WAIT", wait=0xFF),
-        ],
-    )
-    memory.poke(
-        RING,
-        [
-            encode("MOVE32", dst=94),
-            encode("FLUSH_CACHE2", l2=3, lsc=3, other=2, flush_id=94),
-            encode("MOVE", dst=92, imm=CODE),
-            encode("MOVE32", dst=94, imm=56),
-            encode("WAIT", wait=1),
-            encode("CALL", addr=92, length=94),
-            encode("MOVE", dst=92, imm=DATA + 4096),
-            encode("MOVE", dst=94, imm=1),
-            encode("WAIT", wait=0xFF),
-            encode("SYNC_ADD64", addr=92, data=94, propagate=1),
-            encode("ERROR_BARRIER"),
-            *[encode("NOP")] * 5,
-        ]
-        * 32,
-    )
+    memory.poke(CODE, _client(DATA))
+    memory.poke(RING, _driver(CODE, DATA + 4096) * 32)
     stream = CommandStream(0, memory, firmware, CsParams(), FETCHER)
     stream.start(RING, 4096, 0, 0)
     retired, began = 0, time.perf_counter()
@@ -139,6 +142,28 @@ def _jobs(memory: GpuMemory) -> float:
     if memory.peek64(DATA + 4096) != 4999:
         raise RuntimeError("the jobs did not do what they should")
     return retired / elapsed
+
+
+def jobs_of_a_group(at_once: int) -> float:
+    """The same jobs on a whole GPU, so many for each doorbell."""
+    with closing(Bench(G610)) as bench:
+        bench.boot()
+        bench.make_user_memory()
+        bench.put_stream(*_client(RESULT_VA))
+        bench.put_ring(*_driver(STREAM_VA, SYNC_VA) * 32)
+        bench.put_iface64(RING_IFACE, 0)
+        bench.start()
+        rounds, began = 2000 // at_once, time.perf_counter()
+        for n in range(1, rounds + 1):
+            bench.put_iface64(RING_IFACE, 128 * at_once * n)
+            bench.ring(1)
+            bench.loop.step(0)
+            while bench.loop.due_in() == 0:
+                bench.loop.step(0)
+        elapsed = time.perf_counter() - began
+        if bench.quad(bench.user.pa(SYNC_VA)) != at_once * rounds:
+            raise RuntimeError("the jobs did not do what they should")
+        return bench.reporter.counts["instructions"] / elapsed
 
 
 def loop(code: list[int]) -> float:
@@ -177,6 +202,9 @@ def main() -> int:
     for name, code in LOOPS.items():
         print(f"{name:28} {max(loop(code) for _ in range(REPEAT)):14,.0f}")
     print(f"{'short jobs':28} {max(jobs() for _ in range(REPEAT)):14,.0f}")
+    for at_once in (1, 32):
+        rate = max(jobs_of_a_group(at_once) for _ in range(REPEAT))
+        print(f"{f'{at_once} a doorbell, whole GPU':28} {rate:14,.0f}")
     return 0
 
 
