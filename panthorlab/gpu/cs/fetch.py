@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import struct
 
-from panthorlab.gpu.cs.machine import CS_BUS_FAULT, Block, CsFatalError, Simple, StreamMachine, Tail, Window
+from panthorlab.gpu.cs.machine import CS_BUS_FAULT, Block, CodeWindow, CsFatalError, Simple, StreamMachine, Tail
 from panthorlab.gpu.cs.opcodes import InstructionSet
 from panthorlab.gpu.cs.ports import BusError, MemoryFault, Requester
 from panthorlab.gpu.cs.translate import CompiledLoop, translate, translate_run
@@ -37,18 +37,18 @@ class _Decoder:
     def __init__(self, isa: InstructionSet, *, skipping: bool) -> None:
         self._isa, self._skipping = isa, skipping
         self._bound: dict[int, Bound] = {}
-        self._windows: dict[bytes, Window] = {}
+        self._windows: dict[bytes, CodeWindow] = {}
 
-    def window(self, data: bytes) -> Window:
+    def window(self, data: bytes) -> CodeWindow:
         """The window of these bytes."""
         window = self._windows.get(data)
         if window is None:
             if len(self._windows) >= _CACHED_WINDOWS:
                 self._windows.clear()
-            window = self._windows[data] = Window(struct.unpack(f"<{len(data) // 8}Q", data))
+            window = self._windows[data] = CodeWindow(struct.unpack(f"<{len(data) // 8}Q", data))
         return window
 
-    def decode(self, window: Window, first: int) -> Block:
+    def decode(self, window: CodeWindow, first: int) -> Block:
         """Make the block at `first` of `window`, and those that follow: most code runs straight on."""
         blocks, simples, at = window.blocks, list[Simple](), first
         for word in window.words[at >> 3 : (at >> 3) + _AHEAD]:
@@ -101,7 +101,7 @@ class Fetcher:
             self._translate(window, at)
         return block
 
-    def _translate(self, window: Window, at: int) -> None:
+    def _translate(self, window: CodeWindow, at: int) -> None:
         simples, count, tail = window.blocks[at]
         if tail is not None:
             run = translate_run(self.isa, window.words[(at >> 3) + count :])

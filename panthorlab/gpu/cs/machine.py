@@ -30,7 +30,7 @@ Block = tuple[tuple[Simple, ...], int, Tail | None]
 there)."""
 
 
-class Window:
+class CodeWindow:
     """Fetched code, up to the end of its page or buffer: its words, and the blocks decoded so far, by the distance of
     their first byte from its beginning. Depends on the words alone; streams and slices share it."""
 
@@ -178,7 +178,7 @@ class StreamMachine:
     def forget_code(self) -> None:
         """Drop all fetched code: memory may have changed."""
         # by page and end of the buffer: a window and its address
-        self.windows: dict[tuple[int, int], tuple[int, Window]] = {}
+        self.windows: dict[tuple[int, int], tuple[int, CodeWindow]] = {}
         self.code_pages: set[int] = set()
         self.blocks, self.low = _NONE, 0  # of the window that is executed: its blocks, its address
 
