@@ -160,9 +160,11 @@ def test_two_at_once_make_them_once(
     key = prepare([seven]).after.key
     code, *arguments = build
     with running(str(code), *arguments) as first, running(str(code), *arguments) as second:
-        line = until(first, "guest programs")
-        late = second if "building" in line else first
-        until(late, "waiting for another run that makes guest programs")
+        said = sorted(until(process, "guest programs").strip() for process in (first, second))
+        assert said == [
+            "building the guest programs",
+            "waiting for another run that makes guest programs for the same tree",
+        ]
         held.unlink()
         for process in (first, second):
             assert until(process, key)
