@@ -39,6 +39,7 @@ from panthorlab.run.iterations import LOG_DEADLINE, Batch
 from panthorlab.run.judge import as_json
 from panthorlab.run.kernels import notes_of, parse_params, resolve_kernel
 from panthorlab.run.meter import Meter, open_meter
+from panthorlab.run.overlays import overlay_dir
 from panthorlab.run.progress import ProgressDisplay
 from panthorlab.run.record.log import new_run_dir
 from panthorlab.run.tracer import check_kernel, record_accesses
@@ -90,6 +91,8 @@ def main(options: argparse.Namespace, command: list[str]) -> int:
         progress.note(note)
     if options.recording is not None:
         check_kernel(kernel)
+    if options.overlay is None and board.emulated and command[0] not in programs(kernel):
+        options.overlay = overlay_dir("shell", progress)  # the board has nothing but our own programs
     meter = open_meter(measure.prepare(run_dir, ALONE, kernel, [board]), run_dir) if options.coverage else None
     params = parse_params(options.param) | {"seed": str(options.seed)}
     out, err = _Capture(sys.stdout.buffer, echo=not options.json), _Capture(sys.stderr.buffer, echo=not options.json)

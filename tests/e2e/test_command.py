@@ -56,6 +56,13 @@ def test_a_fault_is_told_and_the_status_is_the_commands(run_dir: Path, tmp_path:
 
 
 @pytest.mark.wide
+def test_every_emulated_board_has_a_shell(run_dir: Path, tmp_path: Path) -> None:
+    said = run(f"{run_dir}:after", tmp_path / "run", "sh", "-c", "ls /dev/dri && exit 7", options=["--quiet"])
+    assert said.returncode == 7, said.stderr
+    assert "renderD128" in said.stdout
+
+
+@pytest.mark.wide
 def test_a_good_kernel_has_nothing_to_tell(run_dir: Path, tmp_path: Path) -> None:
     good = run(f"{run_dir}:after", tmp_path / "run", *EXIT, options=["--quiet"])
     assert good.returncode == 0
