@@ -19,8 +19,8 @@ def test_idle(session: Session) -> None:
 
 
 def test_held(session: Session) -> None:
-    """By processes that leave before, or after, it is back."""
-    session.check("gpu-bind", "--mode", "held", "--count", "4", timeout=60)
+    """By processes that leave before, or after, it is back. Each of the eight rounds is another moment."""
+    session.check("gpu-bind", "--mode", "held", "--count", "8", timeout=60)
 
 
 def test_on_the_way_to_sleep(session: Session) -> None:
@@ -33,7 +33,7 @@ def test_on_the_way_to_sleep(session: Session) -> None:
 
 def test_events_come_in(session: Session) -> None:
     """The unbind is ahead of the kernel's workers: events that came before must not be looked at after it."""
-    session.check("gpu-bind", "--mode", "events", "--count", "3", timeout=60)
+    session.check("gpu-bind", "--mode", "events", "--count", "8", timeout=60)
 
 
 def test_firmware_dead(session: Session) -> None:

@@ -285,7 +285,7 @@ def test_qemu_is_told_what_the_board_file_says(tmp_path: Path) -> None:
     assert not detector_words("# CONFIG_KASAN is not set\nCONFIG_KASAN_INLINE=y\n")
     line = command_line(board)
     assert line.split()[-2:] == ["a=1", "b"]
-    assert {"loglevel=1", "printk.devkmsg=on", "panic=-1", "console=ttyAMA0"} <= set(line.split())
+    assert {"loglevel=1", "printk.devkmsg=on", "panic=-1", "init_on_free=1", "console=ttyAMA0"} <= set(line.split())
     arguments = qemu_arguments(board, image=Path("/k/Image"), initrd=Path("/r/i"), wires=Wires(5, 6, 7, ["gpu.sock"]))
     assert arguments[arguments.index("-append") + 1] == line
     assert arguments[arguments.index("-smp") + 1] == "2"
