@@ -241,6 +241,8 @@ MISDEEDS: Final = (
     "irq-twice,line=job",
     "irq-twice,line=mmu",
     "irq-twice,line=gpu",
+    "irq-storm,line=job,ms=0,times=50",
+    "irq-storm,line=gpu,ms=0,times=50",
     "irq-late,line=job,ms=5",
     "irq-late,line=mmu,ms=5",
     "irq-late,line=gpu,ms=5",

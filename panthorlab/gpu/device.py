@@ -33,6 +33,7 @@ from panthorlab.gpu.registers import (
     RegisterKind,
 )
 from panthorlab.gpu.trace import Trace
+from panthorlab.gpu.wrongirqs import WrongInterrupts
 
 LOW, HIGH = 0xFFFFFFFF, 0xFFFFFFFF << 32
 IRQ_NAMES = ("job", "mmu", "gpu")  # order of the MSI-X vectors
@@ -92,9 +93,8 @@ class GpuDevice:
             misbehaviour,
             self._raise_fault,
         )
-        for irq in self.irqs:
-            irq.intercept = self._intercept
         self.mcu = self.mcu_type(self.chip)
+        WrongInterrupts(self.irqs, misbehaviour, loop, lambda: self.mcu.status == McuStatus.ENABLED)
         self.chip.mmu.spaces[0].flushed = self.mcu.clean_cache
         self._power = generation.power(
             Domains(generation.cores, self.chip.powered, self._power_switched, loop, gpu, trace, misbehaviour)
@@ -226,18 +226,6 @@ class GpuDevice:
             self._loop.call_later(delay, partial(self.chip.gpu_irq.set, bits))
         else:
             self.chip.gpu_irq.set(bits)
-
-    def _intercept(self, irq: IrqBlock) -> bool:
-        """Apply the `irq-…` misdeeds. True: do not send this interrupt message now."""
-        wrong = self._misbehaviour
-        if wrong.strikes("irq-lost", line=irq.name):
-            return True
-        if rule := wrong.strikes("irq-late", line=irq.name):
-            self._loop.call_later(rule.seconds, irq.send)
-            return True
-        if rule := wrong.strikes("irq-twice", line=irq.name):
-            self._loop.call_later(rule.seconds, irq.send)
-        return False
 
     def _power_switched(self, core: str) -> None:
         if core == "L2":

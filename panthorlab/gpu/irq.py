@@ -12,7 +12,7 @@ IrqWatch = Callable[[str, bool], None]
 class IrqBlock:
     """The line is high while RAWSTAT & MASK. An MSI is an edge: one message each time the line goes up."""
 
-    __slots__ = ("_watch", "carry", "fd", "intercept", "level", "mask", "name", "raised", "raw")
+    __slots__ = ("_watch", "carry", "cleared", "fd", "intercept", "level", "mask", "name", "raised", "raw")
 
     def __init__(self, name: str, watch: IrqWatch | None = None) -> None:
         self.name = name
@@ -25,6 +25,8 @@ class IrqBlock:
         self._watch = watch
         self.intercept: Callable[[IrqBlock], bool] | None = None
         """Called before each message; True: do not send it (now)."""
+        self.cleared: Callable[[IrqBlock, int], int] | None = None
+        """Called with pending bits when the guest clears them; returns those that are raised again at once."""
         self.carry: Callable[[IrqBlock], None] | None = None
         """Delivers a message to `fd`, maybe later; None: messages are sent at once."""
 
@@ -48,7 +50,10 @@ class IrqBlock:
 
     def write_clear(self, bits: int) -> None:
         """Register CLEAR. Bits that are still pending interrupt again, as a level line would."""
+        pending = self.raw & bits
         self.raw &= ~bits
+        if pending and self.cleared is not None:
+            self.raw |= self.cleared(self, pending)
         if self.level and self.raw & self.mask:
             self.trigger()
         else:

@@ -116,6 +116,13 @@ MISDEEDS: tuple[Misdeed, ...] = (
     Misdeed("irq-late", "an interrupt message is sent", "it is sent late", _LINES, late=True),
     Misdeed("irq-twice", "an interrupt message is sent", "another one follows, with nothing to it", _LINES, late=True),
     Misdeed(
+        "irq-storm",
+        "pending interrupts are cleared (line job: while the MCU runs)",
+        "they are raised again, with nothing new to them; `ms=0`: before the next access to a register",
+        _LINES,
+        late=True,
+    ),
+    Misdeed(
         "mmu-fault",
         "the GPU looks up an address",
         "the access faults, though it is mapped",

@@ -402,6 +402,42 @@ def test_interrupt_messages_are_lost_late_and_doubled(bench: Bench) -> None:
     irq.connect(None)
 
 
+def test_interrupts_are_raised_again_as_often_as_they_are_cleared(bench: Bench) -> None:
+    flushed = GpuIrq.CLEAN_CACHES_COMPLETED
+    gpu_raw(bench)
+    arm(bench, "irq-storm,line=gpu,ms=0,times=3")
+    bench.write("GPU_CMD", 0x33304)
+    assert [bool(gpu_raw(bench) & flushed) for _ in range(6)] == [True] * 4 + [False] * 2
+    arm(bench, "irq-storm,line=gpu,ms=20,times=1")
+    bench.write("GPU_CMD", 0x33304)
+    assert gpu_raw(bench) & flushed
+    assert not gpu_raw(bench) & flushed
+    bench.elapse(0.03)
+    assert gpu_raw(bench) & flushed
+
+
+@pytest.mark.parametrize("ms", [0, 20])
+def test_no_firmware_no_storm_of_its_interrupts(bench: Bench, ms: int) -> None:
+    """Else nothing that a driver does would end it."""
+
+    def job_raw() -> int:
+        raw: int = bench.read("JOB_INT_RAWSTAT")
+        bench.write("JOB_INT_CLEAR", raw)
+        return raw
+
+    arm(bench, f"irq-storm,line=job,ms={ms},times=0")
+    bench.put_ring(*STORE)
+    bench.start()
+    bench.pump(lambda: stored(bench))
+    for _ in range(3):
+        bench.elapse(0.03)
+        assert job_raw()
+    bench.write("MCU_CONTROL", 0)
+    job_raw()
+    bench.elapse(0.03)
+    assert not job_raw()
+
+
 def test_an_access_faults_though_it_is_mapped(bench: Bench) -> None:
     arm(bench, "mmu-fault,requester=lsu,access=write,exception=0xcb")
     bench.put_ring(*STORE)
