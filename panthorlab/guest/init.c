@@ -34,11 +34,14 @@ static void mount_all(void)
 		{ "proc", "/proc", "" },
 		{ "sysfs", "/sys", "" },
 		{ "debugfs", "/sys/kernel/debug", "" },
+		{ "tracefs", "/sys/kernel/tracing", "" },
 		{ "tmpfs", "/tmp", "mode=1777" },
 	};
 
 	for (size_t i = 0; i < sizeof(mounts) / sizeof(mounts[0]); i++) {
-		mkdir(mounts[i].dir, 0755);
+		/* In sysfs there is a place for what the kernel has, and no other can be made. */
+		if (mkdir(mounts[i].dir, 0755) && errno != EEXIST)
+			continue;
 		if (mount(mounts[i].type, mounts[i].dir, mounts[i].type, 0, mounts[i].options) && errno != EBUSY)
 			say("mount %s: %s", mounts[i].dir, strerror(errno));
 	}

@@ -42,6 +42,7 @@ SUITE: Final[Mapping[str, float]] = {
     "lost-memory": 0,
     "huge-pages": 0,
     "reclaim": 0,
+    "tracepoints": 0,
     "scarce-memory": 0,
     "deep-firmware-images": 0,
     "deep-gpu-trouble": 0,
