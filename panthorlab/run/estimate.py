@@ -43,6 +43,7 @@ SUITE: Final[Mapping[str, float]] = {
     "huge-pages": 0,
     "reclaim": 0,
     "tracepoints": 0,
+    "irq-storm": 0,
     "scarce-memory": 0,
     "deep-firmware-images": 0,
     "deep-gpu-trouble": 0,
