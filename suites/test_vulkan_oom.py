@@ -2,10 +2,9 @@
 """Vulkan clients whose tiler heap runs full: the driver is asked for a chunk, and where Mesa's heap has its 64 it must
 refuse; then Mesa's exception handler renders what there is and frees chunks.
 
-Needs `--overlay mesa-vulkan` and, on the emulated GPU, `--param gpu.tiler.chunks_per_job=N` as each test says. With 70
-the first frame of a client takes all 59 chunks that its heap may still get. Each costs the driver 5 to 40 ms on an
-emulated board, for it clears 2 MiB; so only one such client runs at once: ten would need more than the 5 s that the
-driver gives a job.
+Needs `--overlay mesa-vulkan`, and an emulated GPU whose jobs take chunks. Where one takes 70, the first frame of a
+client takes all 59 chunks that its heap may still get. Each costs the driver 5 to 40 ms on an emulated board, for it
+clears 2 MiB; so only one such client runs at once: ten would need more than the 5 s that the driver gives a job.
 """
 
 from __future__ import annotations
@@ -24,6 +23,8 @@ pytestmark = [pytest.mark.driver("csif", "vm", "groups", "heaps"), pytest.mark.o
 FOR_EVER = (*VKMARK, "-b", "cube:duration=3600")
 # Every request for memory is counted, and comes a little late.
 ASKED = "event-late,event=tiler-oom,ms=1,times=0"
+TOO_MANY = pytest.mark.gpu("tiler.chunks_per_job=70")
+A_FEW = pytest.mark.gpu("tiler.chunks_per_job=2")
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -31,20 +32,15 @@ def vulkan(session: Session) -> None:
     require_vulkan(session)
 
 
-def require_chunks(session: Session, chunks: int) -> None:
-    if session.gpu_param("tiler.chunks_per_job") != str(chunks):
-        pytest.skip(f"add --param gpu.tiler.chunks_per_job={chunks}")
-
-
+@TOO_MANY
 @pytest.mark.parametrize("scene", ["clear", "cube", "desktop"])
 def test_memory_is_refused(session: Session, scene: str) -> None:
-    require_chunks(session, 70)
     with striking(session, ASKED):
         client(session, *VKMARK, "-b", f"{scene}:duration=1", name=f"vulkan-oom/{scene}", env=SYNC)
 
 
+@TOO_MANY
 def test_killed(session: Session) -> None:
-    require_chunks(session, 70)
     with striking(session, ASKED):
         crowd(
             session, "--count", "12", "--open", "2", "--kill-ms", "100:900", "--", *FOR_EVER, name="vulkan-oom/killed"
@@ -52,9 +48,9 @@ def test_killed(session: Session) -> None:
     client(session, INFO, name="vulkan-oom/after-killed", env=SYNC)
 
 
+@A_FEW
 def test_more_clients_than_slots_ask(session: Session) -> None:
     """Every third chunk has to be asked for, by ten clients at once, while slots change hands."""
-    require_chunks(session, 2)
     with striking(session, "tiler-oom,chance=0.3,times=0"):
         crowd(
             session,
@@ -82,7 +78,7 @@ CROWD_KILLED = Workload(
 )
 
 
+@A_FEW
 def test_a_crowd_is_killed(session: Session, iterate: Callable[[Workload], Iterated]) -> None:
-    require_chunks(session, 2)
     with striking(session, "tiler-oom,chance=0.3,times=0"):
         iterate(CROWD_KILLED).expect_clean()
