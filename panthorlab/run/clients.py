@@ -20,6 +20,9 @@ SYNC: Final = {"PANVK_DEBUG": "sync"}
 """With it Mesa itself checks that every command stream ran to its end, or says that the device is lost."""
 INFO: Final = "/usr/bin/vulkaninfo"
 VKMARK: Final = ("/usr/bin/vkmark", "--winsys", "headless")
+COMPUTE: Final = "/usr/bin/vk-compute"
+GGML_TEST: Final = "/usr/bin/test-backend-ops"
+NO_NUMBERS: Final = "clients computed on an emulated GPU, which computes nothing: their results were not looked at"
 NO_PIXELS: Final = "clients ran on an emulated GPU, which computes no pixels: what they drew was not looked at"
 
 GL: Final = {"XDG_RUNTIME_DIR": "/run"}
@@ -46,7 +49,7 @@ rm -f $ended
 read -r status <$ended && rm $ended && exit $status"""
 
 
-def require_vulkan(session: Session) -> None:
+def require_vulkan(session: Session, note: str = f"Vulkan {NO_PIXELS}") -> None:
     """What Mesa needs beside its files, and what a reader must know of an emulated board."""
     if not session.board.injections:  # a real board
         return
@@ -55,7 +58,7 @@ def require_vulkan(session: Session) -> None:
             "Mesa refuses a library from 1970, and this kernel gives that date to all files: it lacks "
             "CONFIG_INITRAMFS_PRESERVE_MTIME (kernel_configs/qemu-virt.config)"
         )
-    session.note(f"Vulkan {NO_PIXELS}")
+    session.note(note)
 
 
 def require_gl(session: Session) -> None:

@@ -37,6 +37,7 @@ SUITE: Final[Mapping[str, float]] = {
     "igt-unplug": 0,
     "vulkan": 0,
     "vulkan-oom": 0,
+    "compute": 0,
     "gl": 0,  # they need an overlay
     "fence-lock": 0,
     "lost-memory": 0,

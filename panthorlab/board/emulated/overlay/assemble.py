@@ -14,6 +14,8 @@ from functools import partial
 from pathlib import Path
 
 from panthorlab.board.emulated.overlay.closure import closure
+from panthorlab.board.emulated.overlay.compile import compile_into
+from panthorlab.board.emulated.overlay.compile import digest as source_digest
 from panthorlab.board.emulated.overlay.table import LIBRARIES, RECIPES, Part, Recipe
 from panthorlab.debs import Deb, PackageResolver, ProgressCallback, debian_mirror, download, unpack
 from panthorlab.errors import LabError, UsageError
@@ -39,7 +41,7 @@ def find(name: str, progress: ProgressCallback) -> Path:
 def made(name: str, recipe: Recipe, progress: ProgressCallback, *, again: bool = False) -> Path:
     """As `find`, for any recipe. `again`: rebuild with the newest packages even if it is in the cache."""
     home = cache_dir("overlays", name)
-    digest = hashlib.sha256(json.dumps(asdict(recipe)).encode()).hexdigest()
+    digest = recipe_digest(recipe)
     waiting = partial(progress, f"waiting for another run that makes overlay {name}")
     with exclusive(home / "lock", f"the overlay {name}", waiting):
         if not again and _digest_of(home) == digest:
@@ -50,6 +52,9 @@ def made(name: str, recipe: Recipe, progress: ProgressCallback, *, again: bool =
             for number, part in enumerate(recipe.parts):
                 root = Path(scratch, f"root-{number}")
                 packages |= {deb.name: deb.sha256 for deb in _unpacked(name, part, root, progress)}
+                for built in part.built:
+                    progress(f"compiling {built.source}")
+                    compile_into(root, built)
                 _copy(root, files, part)
             _finish(files, recipe)
             shutil.rmtree(home / FILES, ignore_errors=True)
@@ -57,6 +62,17 @@ def made(name: str, recipe: Recipe, progress: ProgressCallback, *, again: bool =
             files.rename(home / FILES)
         (home / RECORD).write_text(json.dumps({"recipe": digest, "packages": packages}, indent=1))
     return home / FILES
+
+
+def recipe_digest(recipe: Recipe) -> str:
+    """Digest of the recipe and of the sources of what is compiled. Where nothing is, as if there were no such thing:
+    overlays that older versions have made stay good."""
+    plain = asdict(recipe)
+    for part, facts in zip(recipe.parts, plain["parts"], strict=True):
+        facts["built"] = [(*asdict(built).values(), source_digest(built)) for built in part.built]
+        if not part.built:
+            del facts["built"]
+    return hashlib.sha256(json.dumps(plain).encode()).hexdigest()
 
 
 def _digest_of(home: Path) -> str | None:

@@ -18,11 +18,22 @@ _ARM64, _AMD64 = LIBRARIES[BOARD], LIBRARIES["amd64"]
 
 
 @dataclass(frozen=True)
+class Built:
+    """A program of ours: its path on the board, its C source (beside this file), and the shared objects of the packages
+    that it is linked with."""
+
+    path: str
+    source: str
+    libraries: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Part:
     """The files wanted from some packages of one suite and architecture.
 
-    `programs`: run on the board. `loaded`: shared objects that programs dlopen() instead of linking with them.
-    `data`: files and directories, recursively. `elsewhere`: shared objects that the board gets in another way."""
+    `programs`: run on the board; `built`: those of them that no package has. `loaded`: shared objects that programs
+    dlopen() instead of linking with them. `data`: files and directories, recursively. `elsewhere`: shared objects that
+    the board gets in another way."""
 
     packages: tuple[str, ...]
     programs: tuple[str, ...]
@@ -31,6 +42,7 @@ class Part:
     suite: str = SUITE
     architecture: str = BOARD
     elsewhere: tuple[str, ...] = ()
+    built: tuple[Built, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,6 +92,7 @@ _APPLETS = (
 _LINKS = tuple((f"/bin/{name}", _SHELL) for name in _APPLETS)
 _EGLINFO = f"/usr/bin/eglinfo.{DEFAULT.triplet}"
 
+GGML_TEST = f"/usr/libexec/{DEFAULT.triplet}/ggml/test-backend-ops"
 IGT = "/usr/libexec/igt-gpu-tools"
 _IGT_PROGRAMS = (
     "panthor/panthor_gem",
@@ -131,6 +144,32 @@ RECIPES: Mapping[str, Recipe] = {
         _LINKS,
         tells=("/usr/bin/vulkaninfo", "/usr/bin/vkmark"),
         about="Mesa's Vulkan driver (PanVK), vulkaninfo, vkmark --winsys headless",
+    ),
+    "mesa-compute": Recipe(
+        (
+            Part(
+                (
+                    "busybox-static",
+                    "libggml0",
+                    "libggml0-backend-vulkan",
+                    "libvulkan-dev",
+                    "mesa-vulkan-drivers",
+                    "vulkan-tools",
+                ),
+                (_SHELL, "/usr/bin/vulkaninfo", "/usr/bin/vk-compute", GGML_TEST),
+                (
+                    f"{_ARM64}/libvulkan_panfrost.so",
+                    f"{_ARM64}/ggml/backends0/libggml-cpu-armv8.0_1.so",
+                    f"{_ARM64}/ggml/backends0/libggml-vulkan.so",
+                ),
+                ("/usr/share/vulkan/icd.d/panfrost_icd.json",),
+                suite="sid",
+                built=(Built("/usr/bin/vk-compute", "vk-compute.c", (f"{_ARM64}/libvulkan.so.1",)),),
+            ),
+        ),
+        (*_LINKS, ("/usr/bin/test-backend-ops", GGML_TEST)),
+        tells=("/usr/bin/test-backend-ops", "/usr/bin/vk-compute"),
+        about="PanVK of Debian sid, and what computes with it: ggml's test-backend-ops, and vk-compute",
     ),
     "mesa-gl": Recipe(
         (

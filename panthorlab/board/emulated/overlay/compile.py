@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Clients of our own in an overlay: compiled against the libraries of its packages, where Debian has no program."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+from panthorlab import spawn
+from panthorlab.arch import DEFAULT
+from panthorlab.board.emulated.overlay.table import Built
+from panthorlab.errors import LabError
+
+SOURCES = Path(__file__).parent
+_TIMEOUT = 120.0
+
+
+def digest(built: Built) -> str:
+    """Of the sources: those that the program is made of are called after it."""
+    files = sorted(SOURCES.glob(f"{Path(built.source).stem}*"))
+    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+
+
+def compile_into(root: Path, built: Built) -> None:
+    """Put the program into `root`, an unpacked tree of the packages that it needs. Raises LabError."""
+    program = root / built.path.lstrip("/")
+    program.parent.mkdir(parents=True, exist_ok=True)
+    # What a library needs itself may be newer than what the compiler has: the board has it.
+    argv = [
+        f"{DEFAULT.cross_compile}gcc",
+        "-std=gnu11",
+        "-O2",
+        "-isystem",
+        str(root / "usr/include"),
+        "-o",
+        str(program),
+    ]
+    argv += [str(SOURCES / built.source), *(str(root / path.lstrip("/")) for path in built.libraries)]
+    argv += ["-Wl,--unresolved-symbols=ignore-in-shared-libs"]
+    try:
+        done = spawn.run(argv, timeout=_TIMEOUT)
+    except (FileNotFoundError, subprocess.TimeoutExpired) as error:
+        raise LabError(
+            f"{built.source} cannot be compiled: {error}", hint=f"install {DEFAULT.compiler_package}"
+        ) from error
+    if done.returncode:
+        raise LabError(f"{built.source} cannot be compiled: {done.stderr.decode('utf-8', 'replace').strip()[-500:]}")
