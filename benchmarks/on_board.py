@@ -43,7 +43,10 @@ def find_kernel(name: str | None) -> Kernel:
 
 @contextmanager
 def booted(
-    kernel: Kernel, time_name: TimeName = TimeName.HOST, params: Mapping[str, str] | None = None
+    kernel: Kernel,
+    time_name: TimeName = TimeName.HOST,
+    params: Mapping[str, str] | None = None,
+    overlay: Path | None = None,
 ) -> Iterator[tuple[BootedBoard, dict[str, float]]]:
     """A board, and seconds from the beginning to each step of its boot. In the host's time, of which the guest's own
     clock is one here."""
@@ -55,7 +58,9 @@ def booted(
 
     with (
         tempfile.TemporaryDirectory() as logs,
-        open_board(BOARD).boot(kernel, log_dir=Path(logs), on_progress=note, time=time_name, params=params) as board,
+        open_board(BOARD).boot(
+            kernel, log_dir=Path(logs), on_progress=note, time=time_name, params=params, overlay=overlay
+        ) as board,
     ):
         yield board, steps
 

@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+import clients  # noqa: E402
 import console_intake  # noqa: E402
 import cs_interpreter  # noqa: E402
 import exact_coverage  # noqa: E402
@@ -58,6 +59,18 @@ def register(settings: Settings) -> Iterator[Figure]:
 
 def job(settings: Settings) -> Iterator[Figure]:
     yield on_board.job(on_board.find_kernel(settings.kernel))
+
+
+def vulkan(settings: Settings) -> Iterator[Figure]:
+    yield from clients.vulkan(on_board.find_kernel(settings.kernel))
+
+
+def compute(settings: Settings) -> Iterator[Figure]:
+    yield clients.compute(on_board.find_kernel(settings.kernel))
+
+
+def overlays(settings: Settings) -> Iterator[Figure]:
+    yield from clients.overlays(on_board.find_kernel(settings.kernel))
 
 
 def coverage(settings: Settings) -> Iterator[Figure]:
@@ -152,7 +165,8 @@ def cold(_: Settings) -> Iterator[Figure]:
 
 
 ROWS: dict[str, Rows] = {
-    "boot": boot, "iteration": iteration, "register": register, "job": job, "interpreter": interpreter, "scan": scan,
+    "boot": boot, "iteration": iteration, "register": register, "job": job, "interpreter": interpreter,
+    "vulkan": vulkan, "compute": compute, "overlays": overlays, "scan": scan,
     "console": console, "coverage": coverage, "history": history, "report": report,
     "claim": claim, "default": default, "memory": memory, "swap": swap, "boards": boards,
     "exact-register": exact_register, "exact-iterations": exact_iterations, "exact-claim": exact_claim,
