@@ -2,8 +2,9 @@
 """panthor's calls as data: their fields, values that may work and values that must be rejected.
 
 A value is a number, or one letter for "some object of that kind": v (VM), b (buffer object), g (group), h (heap), s
-(syncobj); e is the end of a VM's user address range. `panthorlab/guest/gpu-fuzz-kinds.c` has the same calls with their
-default values.
+(syncobj), m (mapping of the CPU), f (dma-buf); e is the end of a VM's user address range. What panthor 1.0 has not, and
+what is not a call of panthor's, is in `panthorlab/fuzz/later.py`. `panthorlab/guest/gpu-fuzz-kinds.c`, `-later.c` and
+`-memory.c` have the same calls with their default values.
 """
 
 from __future__ import annotations
@@ -12,7 +13,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-KINDS: Final = "vbghse"
+from panthorlab.fuzz.call import BIND, OFFSET, PAD, VM, Call, CallField
+from panthorlab.fuzz.later import LATER_CALLS
+
+KINDS: Final = "vbghsemf"
 COMMON: Final = frozenset({"times", "beside", "signal", "wait"})
 """Words of every call: how often, by a thread of its own while the script goes on, and its sync operations."""
 ACTS: Final[Mapping[str, frozenset[str]]] = {
@@ -22,6 +26,7 @@ ACTS: Final[Mapping[str, frozenset[str]]] = {
     "look": frozenset(),
     "sleep": frozenset({"ms"}),
     "suspended": frozenset({"ms"}),
+    "switch": frozenset(),
     "wait": frozenset({"sync", "ms"}),
 }
 """Lines that are not panthor ioctls."""
@@ -34,49 +39,6 @@ GUESSES: Final = ("0", "1", "2", "3", "0x7777", "0xffffffff")
 """Handles that were never allocated, or belong to another object."""
 
 
-@dataclass(frozen=True)
-class CallField:
-    """`usual` values may work, `odd` ones must be rejected or are edge cases. `always`: drawn each time. `weight`: how
-    often, among a call's fields, it is the odd one: drivers most often fail to check counts and addresses."""
-
-    name: str
-    usual: tuple[str, ...] = ()
-    odd: tuple[str, ...] = ()
-    always: bool = False
-    weight: int = 1
-
-
-@dataclass(frozen=True)
-class Call:
-    """`weight`: relative frequency. `into`: letter of the slot for the object it creates. `syncs`: may signal and wait.
-    `awaited`: if asynchronous, the script waits for its end. `beside`: may run concurrently with later lines."""
-
-    name: str
-    weight: int
-    fields: tuple[CallField, ...]
-    into: str = ""
-    syncs: bool = False
-    awaited: bool = False
-    beside: bool = False
-
-
-_PAD = CallField("pad", odd=("1",))
-_VM = CallField("vm", ("v",), always=True)
-_VA = CallField(
-    "va",
-    ("0x1000000", "0x1001000", "0x1003000", "0x1200000", "0x1201000", "0x13ff000"),
-    ("0", "0x1000001", "0x1000800", "0x10000000", "e-0x1000", "e", "e+0x1000", "0x1000000000000", "-4096"),
-    weight=3,
-)
-_SIZE = CallField(
-    "size",
-    ("0x1000", "0x2000", "0x4000", "0x10000", "0x200000", "0x400000"),
-    ("0", "100", "e", "-4096", "0x8000000000000000"),
-    weight=2,
-)
-_BIND = (_VM, _VA, _SIZE, CallField("ops", ("1", "2"), ("0", "4")), CallField("stride", odd=("0", "8")))
-_OFFSET = CallField("offset", ("0", "0x1000", "0x2000"), ("1", "0x800", "0x1040", "0x10000", "-4096"), weight=3)
-
 CALLS: Final[Mapping[str, Call]] = {
     call.name: call
     for call in (
@@ -84,7 +46,7 @@ CALLS: Final[Mapping[str, Call]] = {
             "dev_query",
             2,
             (
-                CallField("type", ("0", "1", "2", "3"), ("4", "1000"), always=True),
+                CallField("type", ("0", "1", "2", "3", "4"), ("5", "1000"), always=True),
                 CallField("size", ("4", "64"), ("0", "4096")),
                 CallField("pointer", ("0",), ("0x10",)),
             ),
@@ -98,17 +60,17 @@ CALLS: Final[Mapping[str, Call]] = {
             ),
             into="v",
         ),
-        Call("vm_destroy", 3, (_VM, _PAD), beside=True),
-        Call("vm_state", 2, (_VM,)),
+        Call("vm_destroy", 3, (VM, PAD), beside=True),
+        Call("vm_state", 2, (VM,)),
         Call(
             "bind",
             14,
             (
-                *_BIND,
+                *BIND,
                 CallField("flags", ("0", "1", "2", "4"), ("8", "0x8000000", "0x10000000", "0x20000000", "0x70000000")),
                 CallField("async", odd=("2",)),
                 CallField("bo", ("b",), always=True),
-                _OFFSET,
+                OFFSET,
             ),
             awaited=True,
             beside=True,
@@ -117,7 +79,7 @@ CALLS: Final[Mapping[str, Call]] = {
             "unbind",
             10,
             (
-                *_BIND,
+                *BIND,
                 CallField("flags", odd=("0x10000001", "0x18000000", "0x20000000", "0x70000000")),
                 CallField("async", ("1",), ("2",)),
                 CallField("bo", odd=("b",)),
@@ -130,7 +92,7 @@ CALLS: Final[Mapping[str, Call]] = {
             "sync_only",
             2,
             (
-                _VM,
+                VM,
                 CallField("va", odd=("0x1000000",)),
                 CallField("size", odd=("0x1000",)),
                 CallField("bo", odd=("b",)),
@@ -144,18 +106,18 @@ CALLS: Final[Mapping[str, Call]] = {
             (
                 CallField("size", ("0x1000", "0x10000", "0x200000", "0x400000"), ("0", "1"), always=True),
                 CallField("vm", ("v",)),
-                CallField("flags", ("1",), ("2", "0x80000000")),
-                _PAD,
+                CallField("flags", ("1", "2"), ("3", "4", "0x80000000")),
+                PAD,
             ),
             into="b",
         ),
-        Call("bo_mmap", 3, (CallField("bo", ("b",), always=True), _PAD)),
+        Call("bo_mmap", 3, (CallField("bo", ("b",), always=True), PAD)),
         Call("gem_close", 3, (CallField("bo", ("b",), always=True),)),
         Call(
             "group_create",
             10,
             (
-                _VM,
+                VM,
                 CallField("queues", ("1", "2", "8"), ("0", "9", "31", "32", "33", "64"), weight=6),
                 CallField("stride", odd=("0", "4")),
                 CallField("prio", ("0", "1", "2"), ("3", "4", "255")),
@@ -163,15 +125,17 @@ CALLS: Final[Mapping[str, Call]] = {
                 CallField("fragment", odd=("0", "2")),
                 CallField("tilers", odd=("0", "2")),
                 CallField("cores", odd=("0", "-1")),
+                CallField("fragments", odd=("0", "-1")),
+                CallField("tilings", odd=("0", "-1")),
                 CallField("ring", ("0x1000", "0x10000"), ("0", "2048", "12288", "0x80000000")),
                 CallField("qprio", ("0", "15"), ("16", "255")),
-                _PAD,
+                PAD,
             ),
             into="g",
             beside=True,
         ),
-        Call("group_destroy", 5, (CallField("group", ("g",), always=True), _PAD), beside=True),
-        Call("group_state", 3, (CallField("group", ("g",), always=True), _PAD), beside=True),
+        Call("group_destroy", 5, (CallField("group", ("g",), always=True), PAD), beside=True),
+        Call("group_state", 3, (CallField("group", ("g",), always=True), PAD), beside=True),
         Call(
             "submit",
             22,
@@ -184,7 +148,7 @@ CALLS: Final[Mapping[str, Call]] = {
                 CallField("addr", odd=("0", "0x10000004", "0x7fff0000", "e", "-64")),
                 CallField("size", ("8", "64"), ("0", "4", "-8")),
                 CallField("flush", odd=("0x1000000", "-1")),
-                _PAD,
+                PAD,
             ),
             syncs=True,
             beside=True,
@@ -193,7 +157,7 @@ CALLS: Final[Mapping[str, Call]] = {
             "heap_create",
             6,
             (
-                _VM,
+                VM,
                 CallField("chunks", ("1", "2"), ("0", "3", "-1")),
                 CallField("size", ("0x20000", "0x80000"), ("0", "0x10000", "0x20001", "0x1000000")),
                 CallField("max", ("2", "5", "64"), ("0", "-1")),
@@ -204,9 +168,10 @@ CALLS: Final[Mapping[str, Call]] = {
         Call(
             "heap_destroy",
             4,
-            (CallField("heap", ("h",), ("0x10000", "0x10001", "0x20000", "0x10063"), always=True), _PAD),
+            (CallField("heap", ("h",), ("0x10000", "0x10001", "0x20000", "0x10063"), always=True), PAD),
             beside=True,
         ),
+        *LATER_CALLS,
     )
 }
 ACT_WEIGHTS: Final[Mapping[str, int]] = {  # exit and kill end each process
@@ -214,6 +179,7 @@ ACT_WEIGHTS: Final[Mapping[str, int]] = {  # exit and kill end each process
     "look": 3,
     "sleep": 3,
     "suspended": 2,
+    "switch": 2,
     "wait": 5,
 }
 ACT_VALUES: Final[Mapping[str, tuple[str, ...]]] = {"ms": ("1", "5", "20", "60"), "sync": ("0", "1", "2", "3")}

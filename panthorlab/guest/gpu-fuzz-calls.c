@@ -88,12 +88,14 @@ int fuzz_check(const struct fuzz_line *line)
 
 /**
  * struct ready - A call as its line wants it, also for a thread of its own
+ * @gpu: the file that it is made on, whatever the script goes on with
  * @end: of the user's addresses of the VM that it maps in; UINT64_MAX if that is not known
  */
 struct ready {
 	const struct fuzz_line *line;
 	uint64_t end;
-	struct gpu *gpu;
+	struct fuzz *fuzz;
+	struct gpu gpu;
 	const struct fuzz_call_kind *kind;
 	unsigned int times;
 	bool beside;
@@ -146,7 +148,8 @@ static struct ready *make_ready(struct fuzz *fuzz, const struct fuzz_line *line)
 	request = &ready->request;
 	ready->line = line;
 	ready->end = UINT64_MAX;
-	ready->gpu = &fuzz->gpu;
+	ready->fuzz = fuzz;
+	ready->gpu = fuzz->gpu;
 	ready->kind = fuzz_kind_of(line->call);
 	ready->times = 1;
 	ready->syncs.stride = sizeof(request->sync[0]);
@@ -162,6 +165,7 @@ static struct ready *make_ready(struct fuzz *fuzz, const struct fuzz_line *line)
 	for (i = 1; i < FUZZ_OPS; i++) {
 		request->op[i] = request->op[0];
 		request->job[i] = request->job[0];
+		request->sync_op[i] = request->sync_op[0];
 	}
 	return ready;
 }
@@ -189,7 +193,12 @@ static int repeat(struct ready *ready, struct fuzz_request *request)
 
 	for (i = 0; i < ready->times; i++) {
 		*request = ready->request;
-		ret = gpu_ioctl(ready->gpu, ready->kind->request, &request->arg, ready->kind->name);
+		ret = ready->kind->perform ? ready->kind->perform(ready->fuzz, request) :
+		      gpu_ioctl(&ready->gpu, ready->kind->request, &request->arg, ready->kind->name);
+		if (ret == -EUCLEAN) {
+			out("# lost %s\n", ready->line->text);
+			out_flush();
+		}
 		if (!ret && !ready->beside && takes_what_is_the_kernels(ready)) {
 			out("# accepted %s\n", ready->line->text);
 			out_flush();
@@ -214,7 +223,7 @@ void fuzz_call(struct fuzz *fuzz, const struct fuzz_line *line)
 	struct ready *ready = make_ready(fuzz, line);
 	struct fuzz_request request;
 
-	if (ready->beside && fuzz->threads < FUZZ_THREADS &&
+	if (ready->beside && !ready->kind->alone && fuzz->threads < FUZZ_THREADS &&
 	    !pthread_create(&fuzz->thread[fuzz->threads], NULL, beside, ready)) {
 		fuzz->threads++;
 		return;
@@ -241,15 +250,38 @@ int fuzz_open(struct fuzz *fuzz)
 	return ret;
 }
 
-/* Of the old file the slots keep what are guessed handles in a new one. */
+/*
+ * Of the old file the slots keep what are guessed handles in a new one. What threads do goes on while the file is closed,
+ * and what the CPU has mapped keeps the file.
+ */
 void fuzz_close(struct fuzz *fuzz)
 {
 	unsigned int i;
 
-	while (fuzz->threads)
-		pthread_join(fuzz->thread[--fuzz->threads], NULL);
 	for (i = 0; i < FUZZ_SLOTS; i++)
 		if (fuzz->streams[i])
 			munmap((void *)fuzz->streams[i], FUZZ_STREAMS_SIZE);
 	gpu_close(&fuzz->gpu);
+	while (fuzz->threads)
+		pthread_join(fuzz->thread[--fuzz->threads], NULL);
+}
+
+#define SWAP(a, b) do {				\
+	__typeof__(a) swapped;			\
+						\
+	memcpy(&swapped, &(a), sizeof(a));	\
+	memcpy(&(a), &(b), sizeof(a));		\
+	memcpy(&(b), &swapped, sizeof(a));	\
+} while (0)
+
+/* The script goes on with its other file, which is opened when it is first used. */
+void fuzz_switch(struct fuzz *fuzz)
+{
+	unsigned int kind;
+
+	SWAP(fuzz->gpu, fuzz->aside.gpu);
+	SWAP(fuzz->streams, fuzz->aside.streams);
+	SWAP(fuzz->vm, fuzz->aside.vm);
+	for (kind = 0; kind < FUZZ_SHARED; kind++)
+		SWAP(fuzz->slot[kind], fuzz->aside.slot[kind]);
 }

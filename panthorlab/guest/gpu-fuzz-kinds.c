@@ -10,11 +10,8 @@
 
 #include "gpu-fuzz.h"
 
-#define MAP_VA		0x1000000ull
-#define MAP_SIZE	0x4000ull
 #define HEAP_CHUNK	0x20000u
-
-#define OF(member)	offsetof(struct fuzz_request, member), sizeof(((struct fuzz_request *)0)->member)
+#define OF		FUZZ_OF
 
 static void make_nothing(struct fuzz *fuzz, struct fuzz_request *call)
 {
@@ -35,8 +32,8 @@ static void make_unbind(struct fuzz *fuzz, struct fuzz_request *call)
 	call->arg.bind.ops = (struct drm_panthor_obj_array)DRM_PANTHOR_OBJ_ARRAY(1, call->op);
 	call->op[0] = (struct drm_panthor_vm_bind_op){
 		.flags = DRM_PANTHOR_VM_BIND_OP_TYPE_UNMAP,
-		.va = MAP_VA,
-		.size = MAP_SIZE,
+		.va = FUZZ_MAP_VA,
+		.size = FUZZ_MAP_SIZE,
 	};
 }
 
@@ -59,7 +56,7 @@ static void make_sync_only(struct fuzz *fuzz, struct fuzz_request *call)
 static void make_bo(struct fuzz *fuzz, struct fuzz_request *call)
 {
 	(void)fuzz;
-	call->arg.bo.size = MAP_SIZE;
+	call->arg.bo.size = FUZZ_MAP_SIZE;
 }
 
 static void make_group(struct fuzz *fuzz, struct fuzz_request *call)
@@ -142,67 +139,68 @@ static void done_offset(struct fuzz *fuzz, struct fuzz_request *call, unsigned i
 	munmap((void *)map, GPU_PAGE);
 }
 
-#define BIND_FIELDS								\
-	{ "vm", OF(arg.bind.vm_id) }, { "async", OF(arg.bind.flags) },		\
-	{ "ops", OF(arg.bind.ops.count) }, { "stride", OF(arg.bind.ops.stride) }, \
-	{ "bo", OF(op[0].bo_handle) }, { "offset", OF(op[0].bo_offset) },	\
-	{ "va", OF(op[0].va) }, { "size", OF(op[0].size) }, { "flags", OF(op[0].flags) }
 #define NOTHING	NULL, 0
 
 static const struct fuzz_call_kind kinds[] = {
-	{ "dev_query", DRM_IOCTL_PANTHOR_DEV_QUERY, make_query, NOTHING, {
+	{ "dev_query", DRM_IOCTL_PANTHOR_DEV_QUERY, make_query, NOTHING, .field = {
 		{ "type", OF(arg.query.type) }, { "size", OF(arg.query.size) },
 		{ "pointer", OF(arg.query.pointer) } } },
-	{ "vm_create", DRM_IOCTL_PANTHOR_VM_CREATE, make_nothing, done_vm, FUZZ_VM, {
+	{ "vm_create", DRM_IOCTL_PANTHOR_VM_CREATE, make_nothing, done_vm, FUZZ_VM, .field = {
 		{ "flags", OF(arg.vm_create.flags) }, { "va", OF(arg.vm_create.user_va_range) } } },
-	{ "vm_destroy", DRM_IOCTL_PANTHOR_VM_DESTROY, make_nothing, NOTHING, {
+	{ "vm_destroy", DRM_IOCTL_PANTHOR_VM_DESTROY, make_nothing, NOTHING, .field = {
 		{ "vm", OF(arg.vm_destroy.id) }, { "pad", OF(arg.vm_destroy.pad) } } },
-	{ "vm_state", DRM_IOCTL_PANTHOR_VM_GET_STATE, make_nothing, NOTHING, {
+	{ "vm_state", DRM_IOCTL_PANTHOR_VM_GET_STATE, make_nothing, NOTHING, .field = {
 		{ "vm", OF(arg.vm_state.vm_id) } } },
-	{ "bind", DRM_IOCTL_PANTHOR_VM_BIND, make_bind, NOTHING, { BIND_FIELDS } },
-	{ "unbind", DRM_IOCTL_PANTHOR_VM_BIND, make_unbind, NOTHING, { BIND_FIELDS } },
-	{ "sync_only", DRM_IOCTL_PANTHOR_VM_BIND, make_sync_only, NOTHING, { BIND_FIELDS } },
-	{ "bo_create", DRM_IOCTL_PANTHOR_BO_CREATE, make_bo, done_bo, FUZZ_BO, {
+	{ "bind", DRM_IOCTL_PANTHOR_VM_BIND, make_bind, NOTHING, .field = { FUZZ_BIND_FIELDS } },
+	{ "unbind", DRM_IOCTL_PANTHOR_VM_BIND, make_unbind, NOTHING, .field = { FUZZ_BIND_FIELDS } },
+	{ "sync_only", DRM_IOCTL_PANTHOR_VM_BIND, make_sync_only, NOTHING, .field = { FUZZ_BIND_FIELDS } },
+	{ "bo_create", DRM_IOCTL_PANTHOR_BO_CREATE, make_bo, done_bo, FUZZ_BO, .field = {
 		{ "size", OF(arg.bo.size) }, { "flags", OF(arg.bo.flags) },
 		{ "vm", OF(arg.bo.exclusive_vm_id) }, { "pad", OF(arg.bo.pad) } } },
-	{ "bo_mmap", DRM_IOCTL_PANTHOR_BO_MMAP_OFFSET, make_nothing, done_offset, 0, {
+	{ "bo_mmap", DRM_IOCTL_PANTHOR_BO_MMAP_OFFSET, make_nothing, done_offset, 0, .field = {
 		{ "bo", OF(arg.offset.handle) }, { "pad", OF(arg.offset.pad) } } },
-	{ "gem_close", DRM_IOCTL_GEM_CLOSE, make_nothing, NOTHING, {
+	{ "gem_close", DRM_IOCTL_GEM_CLOSE, make_nothing, NOTHING, .field = {
 		{ "bo", OF(arg.gem_close.handle) } } },
-	{ "group_create", DRM_IOCTL_PANTHOR_GROUP_CREATE, make_group, done_group, FUZZ_GROUP, {
+	{ "group_create", DRM_IOCTL_PANTHOR_GROUP_CREATE, make_group, done_group, FUZZ_GROUP, .field = {
 		{ "vm", OF(arg.group.vm_id) }, { "queues", OF(arg.group.queues.count) },
 		{ "stride", OF(arg.group.queues.stride) }, { "prio", OF(arg.group.priority) },
 		{ "compute", OF(arg.group.max_compute_cores) },
 		{ "fragment", OF(arg.group.max_fragment_cores) },
 		{ "tilers", OF(arg.group.max_tiler_cores) },
 		{ "cores", OF(arg.group.compute_core_mask) },
+		{ "fragments", OF(arg.group.fragment_core_mask) },
+		{ "tilings", OF(arg.group.tiler_core_mask) },
 		{ "ring", OF(queue[0].ringbuf_size) }, { "qprio", OF(queue[0].priority) },
 		{ "pad", OF(arg.group.pad) } } },
-	{ "group_destroy", DRM_IOCTL_PANTHOR_GROUP_DESTROY, make_nothing, NOTHING, {
+	{ "group_destroy", DRM_IOCTL_PANTHOR_GROUP_DESTROY, make_nothing, NOTHING, .field = {
 		{ "group", OF(arg.group_destroy.group_handle) },
 		{ "pad", OF(arg.group_destroy.pad) } } },
-	{ "group_state", DRM_IOCTL_PANTHOR_GROUP_GET_STATE, make_nothing, NOTHING, {
+	{ "group_state", DRM_IOCTL_PANTHOR_GROUP_GET_STATE, make_nothing, NOTHING, .field = {
 		{ "group", OF(arg.group_state.group_handle) }, { "pad", OF(arg.group_state.pad) } } },
-	{ "submit", DRM_IOCTL_PANTHOR_GROUP_SUBMIT, make_submit, NOTHING, {
+	{ "submit", DRM_IOCTL_PANTHOR_GROUP_SUBMIT, make_submit, NOTHING, .field = {
 		{ "group", OF(arg.submit.group_handle) }, { "jobs", OF(arg.submit.queue_submits.count) },
 		{ "stride", OF(arg.submit.queue_submits.stride) }, { "queue", OF(job[0].queue_index) },
 		{ "addr", OF(job[0].stream_addr) }, { "size", OF(job[0].stream_size) },
 		{ "flush", OF(job[0].latest_flush) }, { "pad", OF(arg.submit.pad) } } },
-	{ "heap_create", DRM_IOCTL_PANTHOR_TILER_HEAP_CREATE, make_heap, done_heap, FUZZ_HEAP, {
+	{ "heap_create", DRM_IOCTL_PANTHOR_TILER_HEAP_CREATE, make_heap, done_heap, FUZZ_HEAP, .field = {
 		{ "vm", OF(arg.heap.vm_id) }, { "chunks", OF(arg.heap.initial_chunk_count) },
 		{ "size", OF(arg.heap.chunk_size) }, { "max", OF(arg.heap.max_chunks) },
 		{ "inflight", OF(arg.heap.target_in_flight) } } },
-	{ "heap_destroy", DRM_IOCTL_PANTHOR_TILER_HEAP_DESTROY, make_nothing, NOTHING, {
+	{ "heap_destroy", DRM_IOCTL_PANTHOR_TILER_HEAP_DESTROY, make_nothing, NOTHING, .field = {
 		{ "heap", OF(arg.heap_destroy.handle) }, { "pad", OF(arg.heap_destroy.pad) } } },
+	{ 0 }
 };
 
 const struct fuzz_call_kind *fuzz_kind_of(const char *name)
 {
+	static const struct fuzz_call_kind *const tables[] = { kinds, fuzz_later_kinds, fuzz_memory_kinds };
+	const struct fuzz_call_kind *kind;
 	size_t i;
 
-	for (i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++)
-		if (!strcmp(kinds[i].name, name))
-			return &kinds[i];
+	for (i = 0; i < sizeof(tables) / sizeof(tables[0]); i++)
+		for (kind = tables[i]; kind->name; kind++)
+			if (!strcmp(kind->name, name))
+				return kind;
 	return NULL;
 }
 

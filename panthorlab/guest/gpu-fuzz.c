@@ -20,6 +20,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "gpu-evict.h"
 #include "gpu-fuzz.h"
 #include "ktap.h"
 #include "options.h"
@@ -60,6 +61,12 @@ static void do_close(struct fuzz *fuzz, const struct fuzz_line *line)
 {
 	(void)line;
 	fuzz_close(fuzz);
+}
+
+static void do_switch(struct fuzz *fuzz, const struct fuzz_line *line)
+{
+	(void)line;
+	fuzz_switch(fuzz);
 }
 
 static void do_exit(struct fuzz *fuzz, const struct fuzz_line *line)
@@ -141,7 +148,7 @@ static const struct {
 } acts[] = {
 	{ "close", do_close }, { "exit", do_exit }, { "kill", do_kill }, { "sleep", do_sleep },
 	{ "suspended", do_suspended }, { "wait", do_wait }, { "look", do_look },
-	{ "misdeed", do_misdeed },
+	{ "misdeed", do_misdeed }, { "switch", do_switch },
 };
 #define ACTS (sizeof(acts) / sizeof(acts[0]))
 
@@ -157,9 +164,10 @@ static size_t act_of(const struct fuzz_line *line)
 /* One process of the script, from line @first on. */
 static void live(unsigned int first)
 {
-	struct fuzz fuzz = { .gpu.fd = -1 };
+	static struct fuzz fuzz = { .gpu.fd = -1, .aside.gpu.fd = -1 };
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	fuzz_memory_begin(&fuzz);
 	for (*script.at = first; *script.at < script.lines; ++*script.at) {
 		const struct fuzz_line *line = &script.line[*script.at];
 		size_t act = act_of(line);
@@ -225,6 +233,25 @@ static int parse_line(char *text, unsigned int number, struct fuzz_line *line)
 	return act_of(line) < ACTS ? 0 : fuzz_check(line);
 }
 
+/*
+ * A driver lets go of memory only if there is something to swap to. On a kernel without, `evict` does nothing: any errno
+ * is fine.
+ */
+static bool begin_swap(void)
+{
+	struct gpu gpu;
+	unsigned int i;
+	bool can = false;
+
+	for (i = 0; i < script.lines && strcmp(script.line[i].call, "evict"); i++)
+		;
+	if (i == script.lines || gpu_open(&gpu))
+		return false;
+	can = evict_can(&gpu);
+	gpu_close(&gpu);
+	return can && !swap_begin();
+}
+
 static int read_script(const char *path)
 {
 	FILE *file = strcmp(path, "-") ? fopen(path, "re") : stdin;
@@ -260,6 +287,7 @@ int main(int argc, char **argv)
 		{ 0 }
 	};
 	unsigned int killed;
+	bool swaps;
 
 	read_options(argc, argv, options, usage);
 	if (!path)
@@ -274,9 +302,12 @@ int main(int argc, char **argv)
 	script.dying = (volatile bool *)(script.at + 1);
 	ktap_start(1);
 	out_flush();
+	swaps = begin_swap();
 	killed = perform();
 	if (killed)
 		out("# killed %u\n", killed);
+	if (swaps && swap_end())
+		out("# info swap=%s\n", last_error());
 	ktap_result(1, true, "script", "");
 	return 0;
 }

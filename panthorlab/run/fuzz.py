@@ -33,6 +33,7 @@ LEFT: Final = "left"
 GATE: Final = "# gate "
 _MISDEED: Final = "# misdeed "
 _ACCEPTED: Final = "# accepted "
+_LOST: Final = "# lost "
 
 
 @dataclass
@@ -118,7 +119,10 @@ class ScriptRunner:
         finally:
             process.kill()
         if status == 2:
-            raise LabError(f"gpu-fuzz refused a script: {output.last}", hint="this is a bug of panthorlab")
+            raise LabError(
+                f"gpu-fuzz refused a script: {output.last}",
+                hint="build the kernel again if an older panthorlab has built it; else this is a bug of panthorlab",
+            )
         if status is not None and status != 0:
             done.bad["gpu-fuzz"] = f"gpu-fuzz ended with status {status}"
 
@@ -137,6 +141,8 @@ class ScriptRunner:
                 elif line.startswith(_ACCEPTED):
                     call = line.removeprefix(_ACCEPTED)
                     done.bad[f"accepted:{call.split()[0]}"] = f"addresses of the kernel's own were given: {call}"
+                elif line.startswith(_LOST):
+                    done.bad["lost"] = f"what the CPU wrote to a buffer is not there: {line.removeprefix(_LOST)}"
             if status is not None:
                 return status
             now = self._board.time.now()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 import panthorlab.guest
 from panthorlab.errors import UsageError
 from panthorlab.fuzz.generate import generate
-from panthorlab.fuzz.grammar import ACTS, CALLS, MISDEEDS, STREAMS
+from panthorlab.fuzz.grammar import ACTS, CALLS, KINDS, MISDEEDS, STREAMS
 from panthorlab.fuzz.script import SYNCS, WORDS, ScriptLine, parse, rules, write
 from panthorlab.gpu.misbehave import parse as parse_rule
 
@@ -45,14 +45,18 @@ def may_strike_the_firmware(rule: str) -> bool:
 def test_known_bugs_are_left_out(seed: str) -> None:
     script = generate(seed, NAMES)
     for line, after in itertools.pairwise(script):
-        if line.call == "bind" and ("async", "1") in line.arguments:
+        if line.call in ("bind", "sparse") and ("async", "1") in line.arguments:
             (syncobj,) = (value for name, value in line.arguments if name == "signal")
             assert after.call == "wait", "docs/findings/0022"
             assert f"s{dict(after.arguments)['sync']}" == syncobj
             assert ("beside", None) not in line.arguments
-    waits = False
+    waits = aside = False  # of the file that the process uses, and of its other one
     for line in script:
-        waits = ("stream", "wait") in line.arguments or (waits and line.call not in ("exit", "kill", "close"))
+        if line.call in ("exit", "kill"):
+            waits = aside = False
+        elif line.call == "switch":
+            waits, aside = aside, waits
+        waits = ("stream", "wait") in line.arguments or (waits and line.call != "close")
         assert not (waits and (line.call == "vm_destroy" or ("va", "0x10000000") in line.arguments)), "0024"
         syncs = [value for name, value in line.arguments if name in ("signal", "wait")]
         assert set(syncs) <= {"s0", "s1", "s2", "s3"}, "docs/findings/0001"
@@ -102,6 +106,53 @@ def test_what_is_no_script_is_refused_with_its_place(text: str, why: str) -> Non
         parse(f"close # comment\n{text}\n")
 
 
+OF_1_0 = """\
+vm_create v0
+bo_create b0 size=0x4000 vm=v0 flags=1
+bind vm=v0 bo=b0 va=0x1000000 size=0x4000 offset=0 flags=1 async=1 signal=s0
+wait sync=0 ms=8000
+group_create g0 vm=v0 queues=2 prio=1 ring=0x1000
+heap_create h0 vm=v0 chunks=1
+submit group=g0 stream=tiles jobs=2 signal=s1 wait=s0 times=20 beside
+bo_mmap bo=b0
+unbind va=0x1001000 size=0x1000 ops=2
+dev_query type=2
+look
+close
+suspended ms=60
+misdeed tiler-chunk,times=0
+kill
+"""
+
+
+def test_scripts_of_older_versions_still_parse() -> None:
+    assert write(parse(OF_1_0)) == OF_1_0
+
+
+def test_slots_are_used_that_their_file_has_made() -> None:
+    """Of mappings and dma-bufs those that the process has made, of the rest those of the file that it uses just then;
+    but for guesses, and for what ought to be refused."""
+    hits = misses = 0
+    for seed in range(100):
+        made: list[set[str]] = [set(), set(), set()]  # by this file, by the other one, by the process
+        for line in generate(f"1:{seed}"):
+            if line.call in ("exit", "kill"):
+                made = [set(), set(), set()]
+            elif line.call == "close":
+                made[0] = set()
+            elif line.call == "switch":
+                made[:2] = made[1::-1]
+            for _, value in line.arguments:
+                if value and re.fullmatch(r"[vbghmf]\d+", value):
+                    have = {one for one in made[0] | made[2] if one[0] == value[0]}
+                    hits += value in have
+                    misses += bool(have) and value not in have
+            if line.into:
+                made[2 if line.into[0] in "mf" else 0].add(line.into)
+    assert hits > 2000
+    assert misses < hits / 10
+
+
 def test_values() -> None:
     (line,) = parse("bind  va=e0-0x1000 size=-4096 bo=b3+1 async # wild\n\n")
     assert line == ScriptLine("bind", None, (("va", "e0-0x1000"), ("size", "-4096"), ("bo", "b3+1"), ("async", None)))
@@ -109,19 +160,27 @@ def test_values() -> None:
 
 def test_the_guest_program_has_the_same_calls() -> None:
     """And fields, streams and other lines: what one refuses, the other would."""
-    kinds = (GUEST / "gpu-fuzz-kinds.c").read_text()
-    shared = re.search(r"#define BIND_FIELDS(.*?)\n#define", kinds, re.DOTALL)
-    assert shared
-    table = kinds.split("static const struct fuzz_call_kind kinds[]")[1].replace("BIND_FIELDS", shared[1])
-    calls = {
-        name: set(re.findall(r'\{ "(\w+)", OF', rest))
-        for name, rest in re.findall(r'\{ "(\w+)", DRM_IOCTL(.*?)(?=\{ "\w+", DRM_IOCTL|\Z)', table, re.DOTALL)
-    }
+    shared = {"FUZZ_BIND_FIELDS": (GUEST / "gpu-fuzz.h").read_text()}
+    calls: dict[str, set[str]] = {}
+    for name in ("kinds", "later", "memory"):
+        text = (GUEST / f"gpu-fuzz-{name}.c").read_text()
+        table = re.split(r"const struct fuzz_call_kind \w+\[\] = ", text)[1]
+        for macro in re.findall(r"\b(?:[A-Z]+_)*FIELDS?\b", table):
+            defined = re.search(rf"#define {macro}\b((?:.*\\\n)*.*)", shared.get(macro, text))
+            assert defined, macro
+            table = table.replace(macro, defined[1].replace("\n", " "))
+        rows = re.findall(r'\n\t\{ "(\w+)", (?:0|\w+IOCTL\w+), (.*?)(?=\n\t\{ )', table, re.DOTALL)
+        calls |= {row: set(re.findall(r'\{ "(\w+)", (?:FUZZ_)?OF', rest)) for row, rest in rows}
     for name, call in CALLS.items():
-        fields = {field.name for field in call.fields} - {"stream"}
-        assert fields <= calls.pop(name), name
+        assert {field.name for field in call.fields} - {"stream"} <= calls.pop(name), name
     assert not calls
     streams = (GUEST / "gpu-fuzz-streams.c").read_text()
     assert set(re.findall(r'\{ "([\w-]+)", write_', streams)) == set(STREAMS)
     acts = (GUEST / "gpu-fuzz.c").read_text()
     assert set(re.findall(r'\{ "(\w+)", do_', acts)) == {*ACTS, "misdeed"}
+
+
+def test_the_guest_program_has_the_same_kinds_of_slots() -> None:
+    letters = re.search(r'#define FUZZ_LETTERS "(\w+)"', (GUEST / "gpu-fuzz.h").read_text())
+    assert letters
+    assert letters[1] == KINDS

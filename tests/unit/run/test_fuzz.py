@@ -202,6 +202,14 @@ def test_what_no_kernel_may_let_anybody_do_is_a_finding(tmp_path: Path) -> None:
     assert bad == {"accepted:bind": "addresses of the kernel's own were given: bind vm=v0 va=e0"}
 
 
+def test_what_is_lost_of_a_buffer_is_a_finding(tmp_path: Path) -> None:
+    board = Board()
+    board.printed = b"TAP version 14\n1..1\n# lost touch map=m0\nok 1 script\n"
+    with LogFollower(cast(BootedBoard, board), tmp_path / "kmsg.log") as log:
+        bad = OneBoot(board, log).perform(SCRIPT).bad
+    assert bad == {"lost": "what the CPU wrote to a buffer is not there: touch map=m0"}
+
+
 def test_unjudged_scripts_are_told_and_no_clean_end(tmp_path: Path) -> None:
     board, told = Board((Board.LOST,)), StringIO()
     with LogFollower(cast(BootedBoard, board), tmp_path / "kmsg.log") as log:
