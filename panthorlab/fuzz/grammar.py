@@ -196,6 +196,8 @@ MISDEEDS: Final = (
     "tiler-oom,times=0",
     "flush-late,ms=5",
     "power-late,core=l2,ms=5",
+    "boot-late,ms=5",
+    "reset-late,ms=5",
     "state-late,state=suspend,ms=5",
     "state-late,state=start,ms=5",
     "state-late,state=terminate,ms=5",
@@ -249,7 +251,13 @@ EXCLUSIONS: Final = (
         "docs/findings/0025: a warning",
     ),
     Exclusion("misdeed as-stuck", "docs/findings/0003: warnings, a VM that is never freed"),
-    Exclusion("misdeeds boot-lost, boot-late", "docs/findings/0010 and 0012: no GPU until reboot"),
+    Exclusion(
+        "misdeeds boot-lost, and boot-late by a second or more, for which the driver does not wait",
+        "docs/findings/0010 and 0012: no GPU until reboot",
+    ),
     Exclusion("misdeed mmu-fault of the MCU", "docs/findings/0023: no job works any more"),
-    Exclusion("misdeeds reset-lost, reset-late", "docs/findings/0011: no reset ever again"),
+    Exclusion(
+        "misdeeds reset-lost, and reset-late by 100 ms or more, for which the driver does not wait",
+        "docs/findings/0011: no reset ever again",
+    ),
 )

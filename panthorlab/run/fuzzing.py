@@ -40,10 +40,10 @@ SUITE: Final = '''\
 
 from __future__ import annotations
 
-from panthorlab.run.fuzz import must_be_borne
+{needs}from panthorlab.run.fuzz import must_be_borne
 from panthorlab.run.session import Session
 
-SCRIPT = """\\
+{mark}SCRIPT = """\\
 {script}"""
 
 
@@ -255,7 +255,14 @@ def _keep(run_dir: Path, found: Found, name: str, script: tuple[ScriptLine, ...]
     head = f"# seed {found.seed}: {found.signature}\n"
     (run_dir / f"{name}.script").write_text(head + write(script), "utf-8")
     if name == "finding":
-        suite = SUITE.format(seed=found.seed, signature=found.signature, script=write(script))
+        swap = any(line.call == "evict" for line in script)  # which does nothing on a kernel that has none
+        suite = SUITE.format(
+            seed=found.seed,
+            signature=found.signature,
+            needs="import pytest\n\n" if swap else "",
+            mark='pytestmark = pytest.mark.kernel("swap")\n' if swap else "",
+            script=write(script),
+        )
         (run_dir / "test_found.py").write_text(suite, "utf-8")
 
 

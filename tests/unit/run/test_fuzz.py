@@ -232,3 +232,50 @@ def test_unjudged_scripts_are_told_and_no_clean_end(tmp_path: Path) -> None:
         totals = fuzzing.FuzzTotals()
         assert fuzzing._once(cast(fuzzing.Boots, boot), SCRIPT, totals, ProgressDisplay(stream=told)) is None
         assert fuzzing._status(None, totals) == totals.unjudged == 0
+
+
+EVICTS = parse("""\
+vm_create v0
+bo_create b0
+map m0 bo=b0
+sparse va=0x2000000
+export f0 bo=b0
+evict out
+look
+touch map=m0
+close
+""")
+
+
+class LosesWhatIsLetGo:
+    """A kernel that forgets what was in a buffer."""
+
+    def __init__(self) -> None:
+        self.spoiled = 0
+
+    def perform(self, script: tuple[ScriptLine, ...]) -> Performed:
+        calls = [line.call for line in script]
+        lost = [call for call in calls if call in ("bo_create", "map", "evict", "touch")]
+        return Performed({"lost": "touch map=m0"} if lost == ["bo_create", "map", "evict", "touch"] else {})
+
+    def spoil(self) -> None:
+        self.spoiled += 1
+
+
+def test_a_script_with_later_calls_is_made_short_and_a_suite(tmp_path: Path) -> None:
+    found = fuzzing.Found("1:1", "lost", "touch map=m0", EVICTS, EVICTS, repeats=False)
+    found = fuzzing._shorten(cast(fuzzing.Boots, LosesWhatIsLetGo()), found, ProgressDisplay(stream=StringIO()))
+    assert found.repeats
+    assert [line.call for line in found.script] == ["bo_create", "map", "evict", "touch"]
+    fuzzing._keep(tmp_path, found, "finding", found.script)
+    assert parse((tmp_path / "finding.script").read_text()) == found.script
+    suite: dict[str, Any] = {}
+    exec((tmp_path / "test_found.py").read_text(), suite)  # noqa: S102 - that is what pytest does with it
+    assert parse(suite["SCRIPT"]) == found.script
+    assert suite["pytestmark"].args == ("swap",), "without swap nothing is let go"
+
+
+def test_a_suite_that_lets_nothing_go_needs_no_swap(tmp_path: Path) -> None:
+    found = fuzzing.Found("1:1", "left", "one VM", SCRIPT, SCRIPT, repeats=True)
+    fuzzing._keep(tmp_path, found, "finding", SCRIPT)
+    assert "pytest" not in (tmp_path / "test_found.py").read_text().split("SCRIPT")[0].replace("must_be", "")
