@@ -40,6 +40,25 @@ def test_what_may_not_be_written_is_not_written_afterwards(session: Session) -> 
     must_have_faulted(info, found())
 
 
+def sparse(session: Session, mode: str, *arguments: str) -> Mapping[str, str]:
+    info = evict(session, mode, *arguments)
+    if info["sparse"] == "0":
+        pytest.skip("this driver has no ranges without a buffer")
+    proved(info)
+    return info
+
+
+def test_ranges_without_a_buffer_lose_what_is_behind_them(session: Session) -> None:
+    """Beside, over and below buffers, cut into pieces meanwhile; what was unmapped faults, and nothing else does."""
+    with session.findings_expected(STORE_FAULTS) as found:
+        info = sparse(session, "sparse", "--seed", "1", "--count", "24")
+    must_have_faulted(info, found(), alone=True)
+
+
+def test_ranges_without_a_buffer_come_and_go_while_memory_is_let_go(session: Session) -> None:
+    sparse(session, "sparse-race", "--seed", "2", "--count", "30")
+
+
 def test_jobs_run_while_memory_is_let_go(session: Session) -> None:
     """Fewer on a kernel with KASAN, where each takes a third of a second."""
     proved(evict(session, "race", "--count", "20" if session.has_config("CONFIG_KASAN") else "60"))

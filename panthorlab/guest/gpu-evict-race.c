@@ -22,17 +22,7 @@
 #define CHUNKS		4u
 #define TILINGS		3u
 
-/**
- * struct letter - A process that lets go of all it can, again and again
- * @rounds: how often it has; shared with it
- * @gone: pages in all
- */
-struct letter {
-	pid_t pid;
-	struct { volatile unsigned int rounds, gone; } *shared;
-};
-
-static int letter_begin(const struct gpu *gpu, struct letter *letter)
+int letter_begin(const struct gpu *gpu, struct letter *letter)
 {
 	letter->shared = mmap(NULL, GPU_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (letter->shared == MAP_FAILED)
@@ -53,8 +43,7 @@ static int letter_begin(const struct gpu *gpu, struct letter *letter)
 	}
 }
 
-/* It was at work all the time, and had something to do. */
-static int letter_end(struct letter *letter)
+int letter_end(struct letter *letter)
 {
 	int status;
 

@@ -8,6 +8,8 @@
  *   --mode race        --count jobs, while all is let go again and again
  *   --mode binds       --count random operations drawn from --seed, as gpu-vm --mode random, meanwhile
  *   --mode heap        --count render passes, between which the heap is let go
+ *   --mode sparse      ranges without a buffer, which lose and get back what is behind them, and --count random operations
+ *   --mode sparse-race --count random operations with such ranges, while all is let go again and again
  */
 
 #include "gpu-evict.h"
@@ -26,11 +28,13 @@ static const struct {
 	{ "race", mode_race },
 	{ "binds", mode_binds },
 	{ "heap", mode_heap },
+	{ "sparse", mode_sparse },
+	{ "sparse-race", mode_sparse_race },
 };
 
 static void usage(FILE *stream)
 {
-	fputs("usage: gpu-evict --mode cases|protection|race|binds|heap [--count N] [--seed N]\n", stream);
+	fputs("usage: gpu-evict --mode cases|protection|race|binds|heap|sparse|sparse-race [--count N] [--seed N]\n", stream);
 }
 
 static int begin(bool *can)

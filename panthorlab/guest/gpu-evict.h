@@ -76,11 +76,27 @@ int buffer_seen(const struct buffer *buffer);
 int buffer_goes(struct scene *scene, const struct buffer *buffer);
 int buffer_is_back(struct scene *scene, const struct buffer *buffer);
 
+/**
+ * struct letter - A process that lets go of all it can, again and again
+ * @shared: with it: how often it has, and pages in all
+ */
+struct letter {
+	pid_t pid;
+	struct { volatile unsigned int rounds, gone; } *shared;
+};
+
+int letter_begin(const struct gpu *gpu, struct letter *letter);
+
+/* It was at work all the time, and had something to do. */
+int letter_end(struct letter *letter);
+
 /* What each does is said in gpu-evict.c. They return the exit status. */
 int mode_cases(unsigned int count, unsigned int seed);
 int mode_protection(unsigned int count, unsigned int seed);
 int mode_race(unsigned int count, unsigned int seed);
 int mode_binds(unsigned int count, unsigned int seed);
 int mode_heap(unsigned int count, unsigned int seed);
+int mode_sparse(unsigned int count, unsigned int seed);
+int mode_sparse_race(unsigned int count, unsigned int seed);
 
 #endif

@@ -6,91 +6,14 @@
 
 #include "gpu-later-sparse.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-#define TOUCHED		24u	/* places of a job */
 #define TOKEN		0x5ba25e00u
 #define OPERATIONS	40u
 #define SEED		7u
-
-enum { REG_AT = 0, REG_TOKEN = 2, REG_LOADED = 3 };
-enum { STREAM = 3 };	/* of the scene, whose place goes on over those behind it */
 
 /* Each alignment to 2 MiB, with fewer and more than that. */
 static const struct sparse_range ranges[] = {
 	{ 1, 1 }, { 511, 2 }, { 3, 700 }, { 512, 512 }, { 512, 513 }, { 511, 513 }, { 100, 1500 }, { 512, 1024 },
 };
-
-int sparse_bind(struct scene *scene, struct drm_panthor_vm_bind_op op, bool async)
-{
-	struct drm_panthor_sync_op signal = { .flags = DRM_PANTHOR_SYNC_OP_SIGNAL, .handle = scene->syncobj[4] };
-	struct drm_panthor_vm_bind bind = {
-		.vm_id = scene->vm,
-		.flags = async ? DRM_PANTHOR_VM_BIND_ASYNC : 0,
-		.ops = DRM_PANTHOR_OBJ_ARRAY(1, &op),
-	};
-	int status, ret;
-
-	if (async)
-		op.syncs = (struct drm_panthor_obj_array)DRM_PANTHOR_OBJ_ARRAY(1, &signal);
-	ret = GPU_IOCTL(&scene->gpu, PANTHOR_VM_BIND, &bind);
-	if (ret || !async)
-		return ret;
-	ret = gpu_fence_status(&scene->gpu, signal.handle, GPU_TIMEOUT_MS, &status);
-	return ret ?: status == 1 ? 0 : fail(status, "asynchronous VM_BIND");
-}
-
-struct drm_panthor_vm_bind_op sparse_map_op(struct sparse_range range)
-{
-	return (struct drm_panthor_vm_bind_op){
-		.flags = DRM_PANTHOR_VM_BIND_OP_TYPE_MAP | DRM_PANTHOR_VM_BIND_OP_MAP_NOEXEC | LATER_MAP_SPARSE,
-		.va = sparse_va(range.start),
-		.size = (uint64_t)range.size * GPU_PAGE,
-	};
-}
-
-struct drm_panthor_vm_bind_op sparse_unmap_op(struct sparse_range range)
-{
-	return (struct drm_panthor_vm_bind_op){
-		.flags = DRM_PANTHOR_VM_BIND_OP_TYPE_UNMAP,
-		.va = sparse_va(range.start),
-		.size = (uint64_t)range.size * GPU_PAGE,
-	};
-}
-
-int sparse_touch(struct scene *scene, const unsigned int *pages, unsigned int count)
-{
-	struct cs cs = scene_stream(scene, STREAM);
-	unsigned int i;
-
-	cs.capacity = (GPU_PAGE - STREAM * SCENE_STREAM) / 8;
-	for (i = 0; i < count; i++) {
-		cs_move48(&cs, REG_AT, sparse_va(pages[i]) + i * 4);
-		cs_move32(&cs, REG_TOKEN, TOKEN + i);
-		cs_store32(&cs, REG_AT, REG_TOKEN);
-		cs_wait(&cs, CS_SB_ALL);
-		cs_load32(&cs, REG_LOADED, REG_AT);
-		cs_wait(&cs, CS_SB_ALL);
-	}
-	scene_store(&cs, scene_result_va(scene, STREAM), TOKEN + count);
-	return scene_submit(scene, scene->group, 0, &cs, STREAM) ?: scene_right(scene, STREAM, TOKEN + count);
-}
-
-int sparse_touch_range(struct scene *scene, struct sparse_range range)
-{
-	unsigned int pages[TOUCHED], count = 0, end = range.start + range.size, block;
-
-	pages[count++] = range.start;
-	pages[count++] = range.start + range.size / 2;
-	block = (range.start / SPARSE_BLOCK + 1) * SPARSE_BLOCK;
-	for (; block < end && count < TOUCHED - 3; block += SPARSE_BLOCK) {
-		pages[count++] = block - 1;
-		pages[count++] = block;
-	}
-	pages[count++] = end - 1;
-	return sparse_touch(scene, pages, count);
-}
 
 /* Whatever the GPU has stored elsewhere, nothing of it is in the buffer. */
 static int untouched(const struct later *later, const char *what)
@@ -189,53 +112,14 @@ static int of_each_vm(struct later *later)
 	return ret ?: untouched(later, "another VM") ?: sparse_bind(scene, sparse_unmap_op(range), true);
 }
 
-/* The table of an arena says which buffer is where; this, where there is none and no fault either. */
-static bool is_sparse[ARENA_MAX];
-
-static struct drm_panthor_vm_bind_op draw(struct arena *arena, unsigned int *state)
-{
-	struct drm_panthor_vm_bind_op op;
-	unsigned int kind = rand_r(state) % 4, page = rand_r(state) % arena->pages, most = arena->pages - page, count;
-
-	if (rand_r(state) % 3 == 0)
-		page -= page % SPARSE_BLOCK, most = arena->pages - page;
-	if (!kind && most > arena->bo_pages)
-		most = arena->bo_pages;
-	count = rand_r(state) % 3 && most > SPARSE_BLOCK ? SPARSE_BLOCK + rand_r(state) % (most - SPARSE_BLOCK) :
-		1 + rand_r(state) % most;
-	if (!kind)
-		op = map_op(arena, page, count, rand_r(state) % BOS, rand_r(state) % (arena->bo_pages - count + 1));
-	else
-		op = unmap_op(arena, page, count);
-	if (kind >= 2)
-		op.flags = sparse_map_op((struct sparse_range){ 0, 1 }).flags;
-	memset(&is_sparse[page], kind >= 2, count);
-	return op;
-}
-
-/* Buffers, nothing, and less than nothing over each other: each store is where the table says. */
+/* Buffers, nothing, and less than nothing over each other. */
 static int at_random(struct later *later)
 {
 	static struct arena arena;
-	unsigned int state = SEED, i;
 	int ret = arena_create(&arena, ARENA_MAX / BOS);
 
 	(void)later;
-	for (i = 0; !ret && i < OPERATIONS; i++) {
-		struct drm_panthor_vm_bind_op op = draw(&arena, &state);
-		unsigned int start = (op.va - ARENA_VA) / GPU_PAGE, end = start + op.size / GPU_PAGE;
-		unsigned int near[] = { start - 1, start, (start + end) / 2, end - 1, end, start | (SPARSE_BLOCK - 1),
-					end & ~(SPARSE_BLOCK - 1) }, sparse[LATER_COUNT(near)], count = 0, at;
-
-		arena.async = i % 2;
-		ret = bind_op(&arena, op) ?: probe_around(&arena, start, end);
-		for (at = 0; at < LATER_COUNT(near); at++)
-			if (near[at] < arena.pages && is_sparse[near[at]])
-				sparse[count++] = near[at];
-		ret = ret ?: sparse_touch(&arena.scene, sparse, count) ?: probe_around(&arena, start, end);
-		if (ret)
-			fail(0, "operation %u, pages %u to %u", i, start, end - 1);
-	}
+	ret = ret ?: sparse_random(&arena, OPERATIONS, SEED, NULL);
 	gpu_close(&arena.scene.gpu);
 	return ret;
 }
