@@ -54,6 +54,9 @@ static const struct mode modes[] = {
 	  job_late_write },
 	{ "fence-irq", "a job whose fence is asked for its status in an interrupt; the emulated GPU's "
 	  "shim must have lockdep", job_fence_irq },
+	{ "long-stream", "streams of a page and more", job_long_stream },
+	{ "wrap", "600 jobs in a row", job_wrap },
+	{ "calls", "streams that call each other, and the GPU sleeps meanwhile", job_calls },
 	{ "oom", "a tiler that runs out of heap; the emulated GPU must be told to take chunks",
 	  job_oom },
 };

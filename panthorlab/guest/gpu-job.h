@@ -75,6 +75,10 @@ int job_resume_state(const struct options *options);
 int job_not_suspended(const struct options *options);
 int job_oom(const struct options *options);
 
+int job_long_stream(const struct options *options);
+int job_wrap(const struct options *options);
+int job_calls(const struct options *options);
+
 int job_no_progress(const struct options *options);
 int job_flush_id(const struct options *options);
 
