@@ -22,16 +22,21 @@ LATE_INTERRUPT = ("irq-late,line=job,ms=3,times=0",)
 @pytest.mark.parametrize("rules", [(), LATE_EVENT, LATE_INTERRUPT], ids=["punctual", "late-event", "late-interrupt"])
 @pytest.mark.parametrize("mode", ["race-group", "race-heap", "race-vm", "race-kill"])
 def test_object_goes_while_its_heap_grows(session: Session, mode: str, rules: tuple[str, ...]) -> None:
+    names = [rule.partition(",")[0] for rule in (HUNGRY, *rules)]
     with session.misbehaving(HUNGRY, *rules), session.findings_expected(GONE):
+        before = {name: session.struck(name) for name in names}
         session.check("gpu-heap", "--mode", mode, timeout=120)
+        assert all(session.struck(name) > before[name] for name in names), f"no occasion for {names}"
 
 
 def test_many_groups_are_evicted_while_they_wait(session: Session) -> None:
     for milliseconds in (5, 12, 20):
         late = f"event-late,event=tiler-oom,ms={milliseconds},times=0"
         with session.misbehaving(HUNGRY, late), session.findings_expected(RESIDUAL | {"job-timeout"}):
+            before = session.struck("event-late")
             for _ in range(6):  # which knows jobs that are given up before their time (docs/findings/0027)
                 session.check("gpu-heap", "--mode", "evict", timeout=60)
+            assert session.struck("event-late") > before, "nothing was told late"
 
 
 def test_files_of_debugfs_and_proc_are_read_meanwhile(session: Session) -> None:

@@ -37,9 +37,10 @@ def test_heaps_come_and_go(session: Session) -> None:
 def test_groups_are_evicted_while_they_wait(session: Session) -> None:
     late = "event-late,event=tiler-oom,ms=12,times=0"
     with session.misbehaving(HUNGRY, late), session.findings_expected(RESIDUAL | {"job-timeout"}) as found:
-        early = 0
+        early, before = 0, session.struck("event-late")
         for _ in range(2):  # few tiler jobs at a time: on a busy host many would last the driver's 5 s
             early += int(session.check("gpu-heap", "--mode", "evict").info["given_up_early"])
+        assert session.struck("event-late") > before, "nothing was told late"
     timeouts = sum(finding.kind == "job-timeout" for finding in found())
     assert bool(timeouts) == bool(early), f"{timeouts} jobs were given up, in {early} tries before their time"
 
@@ -47,4 +48,6 @@ def test_groups_are_evicted_while_they_wait(session: Session) -> None:
 def test_last_slot(session: Session) -> None:
     slots = int(session.job("info").info["csg_slots"])
     with session.misbehaving(f"{HUNGRY},slot={slots - 1}"), session.findings_expected(RESIDUAL):
+        before = session.struck("tiler-chunk")
         session.check("gpu-heap", "--mode", "last-slot")
+        assert session.struck("tiler-chunk") > before, "no tiler on the last slot has taken a chunk"
