@@ -29,4 +29,5 @@ def add_matrix(parser: argparse.ArgumentParser) -> None:
     add_driver(parser, "build")
     add_boots(parser)
     parser.add_argument("--all", action="store_true", help="also the rows that are good on all kernels")
+    parser.add_argument("--markdown", action="store_true", help="print the table in Markdown, for a page or a mail")
     parser.add_argument("--dry-run", action="store_true", help="print which kernels would be built, and do nothing")

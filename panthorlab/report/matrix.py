@@ -85,16 +85,45 @@ def render(columns: Sequence[Column], *, everything: bool = False, room: int = 8
         heads = (plain(column.label) for column in columns)
         lines = [_line("", heads, widths, left)]
         lines += [_line(name, (c.cells.get(name, ABSENT).word for c in columns), widths, left) for name in names]
-    count = len(frozenset[str]().union(*(column.cells.keys() for column in columns)))
     if not everything:
-        lines.append(f"{count - len(names)} of {count} rows are good and the same on all kernels")
+        lines.append(_left_out(columns, names))
     for column in columns:
-        bad = sum(not cell.good for cell in column.cells.values())
-        state = {0: "good", 1: f"{bad} bad", 4: "error"}.get(column.exit, f"status {column.exit}")
-        whose = f"{plain(column.label)}: {state} · {column.kernel[:12]} · {plain(column.run)}"
+        whose = f"{plain(column.label)}: {_state(column)} · {column.kernel[:12]} · {plain(column.run)}"
         lines.append(fit(whose, max(room, 120)))
         lines += [fit(f"  ERROR {plain(error)}", max(room, 120)) for error in column.errors[:3]]
     return "\n".join(lines)
+
+
+def markdown(columns: Sequence[Column], *, everything: bool = False) -> str:
+    """The table for a page: no more of this machine in it than the kernels' keys."""
+    names, escaped = shown(columns, everything=everything), "\\|"
+    rows = [
+        ("", [column.label for column in columns]),
+        ("---", ["---"] * len(columns)),
+        ("kernel", [_code(column.kernel[:12]) for column in columns]),
+        ("all in all", [_state(column) for column in columns]),
+        *((_code(name), [column.cells.get(name, ABSENT).word for column in columns]) for name in names),
+    ]
+    lines = [f"| {' | '.join(plain(word).replace('|', escaped) for word in (head, *words))} |" for head, words in rows]
+    if not everything:
+        lines += ["", f"{_left_out(columns, names)}."]
+    errors = [f"- {plain(column.label)}: {_code(error)}" for column in columns for error in column.errors[:3]]
+    return "\n".join([*lines, *(["", "Errors:", "", *errors] if errors else [])])
+
+
+def _code(text: str) -> str:
+    """As it is, whatever is in it: nothing of it is markup."""
+    return f"`{plain(text).replace('`', chr(39))}`"
+
+
+def _state(column: Column) -> str:
+    bad = sum(not cell.good for cell in column.cells.values())
+    return {0: "good", 1: f"{bad} bad", 4: "error"}.get(column.exit, f"status {column.exit}")
+
+
+def _left_out(columns: Sequence[Column], names: Sequence[str]) -> str:
+    count = len(frozenset[str]().union(*(column.cells.keys() for column in columns)))
+    return f"{count - len(names)} of {count} rows are good and the same on all kernels"
 
 
 def _line(name: str, words: Iterable[str], widths: Sequence[int], left: int) -> str:

@@ -33,7 +33,7 @@ from panthorlab.kernel.jail.sandbox import sandbox
 from panthorlab.kernel.job import prepare_kernel
 from panthorlab.kernel.model import Kernel
 from panthorlab.report import console
-from panthorlab.report.matrix import Column, cells_of, render
+from panthorlab.report.matrix import Column, cells_of, markdown, render
 from panthorlab.report.text import json_text
 from panthorlab.run import fleet, matrixcheck
 from panthorlab.run.abreast import HaltedError, abreast
@@ -75,6 +75,8 @@ def main(options: argparse.Namespace) -> int:
     """Returns 0 if every kernel is good, 1 if one is not, 4 if one could not be judged."""
     if not options.source and not options.kernel:
         raise UsageError("matrix needs a kernel", hint="name sources (debian:6.18.5, …) or --kernel K")
+    if options.json and options.markdown:
+        raise UsageError("--json and --markdown are two forms of one table", hint="take one of them")
     parse_params(options.param)
     find_suites(options.suite)
     known = read_known(options.known)
@@ -88,6 +90,8 @@ def main(options: argparse.Namespace) -> int:
         columns = _made(options, known, folder, boards, progress)
     if options.json:
         print(json_text(_json(folder, columns)), end="")
+    elif options.markdown:
+        print(markdown(columns, everything=options.all))
     else:
         print(render(columns, everything=options.all, room=console.columns_of(sys.stdout)))
     statuses = {column.exit for column in columns}

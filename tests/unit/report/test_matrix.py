@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
-from panthorlab.report.matrix import Column, cells_of, render, shown
+from panthorlab.report.matrix import Column, cells_of, markdown, render, shown
 
 
 def results_of(name: str, *outcomes: str, message: str = "") -> list[dict[str, Any]]:
@@ -58,3 +59,27 @@ def test_the_table() -> None:
 def test_names_from_elsewhere_command_no_terminal() -> None:
     evil = column("\x1b[31mred", results_of("a::\x1b]0;x\x07b", "FAIL"), {}, status=1)
     assert "\x1b" not in render([evil])
+
+
+def test_the_table_for_a_page() -> None:
+    assert markdown([OLD, NEW]).splitlines() == [
+        "|  | 6.12.73 | 7.3.4 |",
+        "| --- | --- | --- |",
+        "| kernel | `abcdef012345` | `abcdef012345` |",
+        "| all in all | 2 bad | good |",
+        "| `heap-exit/exit` | 80/80 | 0/80 |",
+        "| `uapi::a` | fail 1/2 | pass |",
+        "| `uapi::c` | - | skip |",
+        "",
+        "2 of 5 rows are good and the same on all kernels.",
+    ]
+    assert "| `uapi::b` | pass | pass |" in markdown([OLD, NEW], everything=True)
+    assert "rows are good" not in markdown([OLD, NEW], everything=True)
+
+
+def test_no_name_breaks_the_table_for_a_page() -> None:
+    broken = column("a|b", results_of("s::t[`x`|\ny]", "FAIL"), {}, status=4)
+    lines = markdown([replace(broken, errors=["no `board`\n# here", "<b>"])]).splitlines()
+    assert lines[0] == r"|  | a\|b |"
+    assert lines[4] == r"| `s::t['x'\| y]` | fail |"
+    assert lines[-2:] == ["- a|b: `no 'board' # here`", "- a|b: `<b>`"]

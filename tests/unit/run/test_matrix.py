@@ -123,3 +123,7 @@ def test_two_at_once_do_not_take_the_runs_of_each_other(tmp_path: Path, asks: As
 
 def test_a_dry_run_knows_which_kernels_there_are(asks: Asks) -> None:
     assert NO_KERNEL in asks("--dry-run")
+
+
+def test_one_form_at_a_time(asks: Asks) -> None:
+    assert asks("--json", "--markdown") == "--json and --markdown are two forms of one table"
