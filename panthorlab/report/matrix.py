@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,11 +16,12 @@ NOT_THERE = "-"
 @dataclass(frozen=True)
 class Cell:
     """What one kernel made of a test or workload. `word`: pass, fail, error, skip, or faulty/all of iterations; `-` if
-    it did not run. `message`: of the first that was bad."""
+    it did not run. `message`: of the first that was bad. `watched`: its faults are counted, and blamed on nobody."""
 
     word: str
     good: bool
     message: str = ""
+    watched: bool = False
 
 
 ABSENT = Cell(NOT_THERE, True)
@@ -38,15 +39,18 @@ class Column:
     errors: Sequence[str] = ()
 
 
-def cells_of(tests: Iterable[Mapping[str, Any]], rows: Mapping[str, tuple[int, int, int]]) -> dict[str, Cell]:
-    """`tests`: events. `rows`: by workload (faulty, errors, all)."""
+def cells_of(
+    tests: Iterable[Mapping[str, Any]], rows: Mapping[str, tuple[int, int, int]], watched: Container[str] = ()
+) -> dict[str, Cell]:
+    """`tests`: events. `rows`: by workload (faulty, errors, all). `watched`: workloads of which no fault is blamed on
+    the kernel."""
     by_name: dict[str, list[Mapping[str, Any]]] = {}
     for test in tests:
         by_name.setdefault(f"{test['suite']}::{test['test']}", []).append(test)
     cells = {name: _test(own) for name, own in by_name.items()}
     for name, (faulty, errors, total) in rows.items():
         spoiled = f" ({errors} error)" if errors else ""
-        cells[name] = Cell(f"{faulty}/{total}{spoiled}", not faulty and not errors)
+        cells[name] = Cell(f"{faulty}/{total}{spoiled}", not faulty and not errors, watched=name in watched)
     return cells
 
 
@@ -117,7 +121,7 @@ def _code(text: str) -> str:
 
 
 def _state(column: Column) -> str:
-    bad = sum(not cell.good for cell in column.cells.values())
+    bad = sum(not (cell.good or cell.watched) for cell in column.cells.values())
     return {0: "good", 1: f"{bad} bad", 4: "error"}.get(column.exit, f"status {column.exit}")
 
 

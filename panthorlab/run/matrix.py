@@ -32,6 +32,7 @@ from panthorlab.kernel.build.plan import SidePlan
 from panthorlab.kernel.jail.sandbox import sandbox
 from panthorlab.kernel.job import prepare_kernel
 from panthorlab.kernel.model import Kernel
+from panthorlab.outcome import Role
 from panthorlab.report import console
 from panthorlab.report.matrix import Column, cells_of, markdown, render
 from panthorlab.report.text import json_text
@@ -258,7 +259,8 @@ def _column(
         events = read_run(run_suites(own, known, crew, shared))
     made = judge_kernel(events)
     rows = {name: (row.failed, row.errors, row.total) for name, row in made.rows.items()}
-    cells = cells_of(map(json_of_test, made.tests), rows)
+    watched = {name for name, row in made.rows.items() if row.role is Role.WATCH}
+    cells = cells_of(map(json_of_test, made.tests), rows, watched)
     return Column(label, kernel.key, str(run_dir), made.exit_status, cells, made.errors)
 
 

@@ -56,6 +56,14 @@ def test_the_table() -> None:
     assert render([NEW, NEW]).splitlines()[0].startswith("5 of 5 rows")
 
 
+def test_what_is_only_watched_is_shown_and_not_counted_as_bad() -> None:
+    rows = {"heap-exit/exit": (1, 0, 6), "heap-exit/clients": (4, 0, 6)}
+    cells = cells_of([], rows, watched={"heap-exit/clients"})
+    table = render([Column("6.12.117", "abcdef", "runs/x", 1, cells)])
+    assert "6.12.117: 1 bad" in table
+    assert "heap-exit/clients         4/6" in table
+
+
 def test_names_from_elsewhere_command_no_terminal() -> None:
     evil = column("\x1b[31mred", results_of("a::\x1b]0;x\x07b", "FAIL"), {}, status=1)
     assert "\x1b" not in render([evil])
