@@ -2,7 +2,8 @@
 """Loads, stores and the progress counters.
 
 For a program, loads and stores are asynchronous (it must WAIT for its "other" scoreboard slot). Here they complete at
-once.
+once. In memory the words lie one after the other, also those of registers that do not: a mask with gaps leaves out
+registers, not memory (inferred: docs/fidelity.md).
 """
 
 from __future__ import annotations
@@ -32,14 +33,16 @@ def runs_of(mask: int) -> list[tuple[int, int]]:
 
 def _load_multiple(i: Instruction) -> Tail:
     address, offset, base = i["addr"], i["offset"], i["base"]
-    runs = runs_of(i["mask"])
+    runs, words = runs_of(i["mask"]), i["mask"].bit_count()
 
     def load_multiple(machine: StreamMachine, pc: int) -> int:
-        va = machine.pair(address) + offset
-        loaded = [(first, machine.memory.read((va + 4 * first) & M64, 4 * count, LSU)) for first, count in runs]
-        for first, data in loaded:  # after all reads: the address register may be a destination
-            values = struct.unpack(f"<{len(data) // 4}I", data)
-            machine.regs[base + first : base + first + len(values)] = values
+        if not words:
+            return pc + 8
+        data = machine.memory.read((machine.pair(address) + offset) & M64, 4 * words, LSU)
+        values, at = struct.unpack(f"<{words}I", data), 0
+        for first, count in runs:
+            machine.regs[base + first : base + first + count] = values[at : at + count]
+            at += count
         return pc + 8
 
     return load_multiple
@@ -47,13 +50,12 @@ def _load_multiple(i: Instruction) -> Tail:
 
 def _store_multiple(i: Instruction) -> Tail:
     address, offset, base = i["addr"], i["offset"], i["base"]
-    runs = runs_of(i["mask"])
+    runs, words = runs_of(i["mask"]), i["mask"].bit_count()
 
     def store_multiple(machine: StreamMachine, pc: int) -> int:
-        va = machine.pair(address) + offset
-        for first, count in runs:
-            values = machine.regs[base + first : base + first + count]
-            machine.store((va + 4 * first) & M64, struct.pack(f"<{count}I", *values))
+        values = [value for first, count in runs for value in machine.regs[base + first : base + first + count]]
+        if values:
+            machine.store((machine.pair(address) + offset) & M64, struct.pack(f"<{words}I", *values))
         return pc + 8
 
     return store_multiple

@@ -167,23 +167,26 @@ def _address(i: Instruction) -> str:
 
 
 def _load(i: Instruction, place: int) -> Iterator[str]:
+    words, at = i["mask"].bit_count(), 0
+    if not words:
+        return
     yield _here(place)
     yield _address(i)
-    runs = runs_of(i["mask"])
-    for n, (first, count) in enumerate(runs):
-        yield f"d{n} = m.memory.read(va + {4 * first} & {M64}, {4 * count}, LSU)"
-    for n, (first, count) in enumerate(runs):
+    yield f"d = unpack('<{words}I', m.memory.read(va & {M64}, {4 * words}, LSU))"
+    for first, count in runs_of(i["mask"]):
         start = i["base"] + first
-        yield f"r[{start}:{start + count}] = unpack('<{count}I', d{n})"
+        yield f"r[{start}:{start + count}] = d[{at}:{at + count}]"
+        at += count
 
 
 def _store(i: Instruction, place: int) -> Iterator[str]:
+    words = i["mask"].bit_count()
+    if not words:
+        return
     yield f"{_here(place)}; code = m.windows"
     yield _address(i)
-    for first, count in runs_of(i["mask"]):
-        start = i["base"] + first
-        values = ", ".join(f"r[{n}]" for n in range(start, start + count))
-        yield f"m.store(va + {4 * first} & {M64}, pack('<{count}I', {values}))"
+    values = ", ".join(f"r[{i['base'] + n}]" for n in range(16) if i["mask"] >> n & 1)
+    yield f"m.store(va & {M64}, pack('<{words}I', {values}))"
     yield from _UNLESS_OVERWRITTEN
 
 

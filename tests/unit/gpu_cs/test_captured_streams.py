@@ -88,6 +88,25 @@ def test_a_frame_is_one_pass_of_the_heap(file: Path) -> None:
     assert (vertex.heap_vt_start, vertex.heap_vt_end, vertex.heap_frag_end) == (passes, passes, passes)
 
 
+# Of PanVK: the size of a context of the tiler and of a frame's descriptor behind it, the register of its template.
+CONTEXT_SIZE, FRAME_SIZE, TEMPLATE = 128, 56, 48
+
+
+@pytest.mark.parametrize("name", ["clear", "cube"])
+def test_the_frame_stays_as_it_was_written(name: str) -> None:
+    """PanVK clears the end of the tiler's context with stores whose registers have gaps, while the other queue writes
+    the descriptor of the frame behind it. If memory had the same gaps, its sample locations would be lost."""
+    captured = load(next(file for file in RUNNABLE if file.stem.endswith(f"-{name}")))
+    run = Run(captured)
+    tiler = run.memory.peek64(captured.setups[1] + 24)
+    fragment = next(code for queue, code in captured.streams if queue == 1)
+    moved = (decode(line.word) for line in fragment.lines if line.text.startswith(f"MOVE d{TEMPLATE},"))
+    template = run.memory.peek(next(moved)["imm"], FRAME_SIZE)
+    assert int.from_bytes(template[16:24], "little"), "sample locations"
+    run.finish()
+    assert run.memory.peek(tiler + CONTEXT_SIZE, FRAME_SIZE) == template
+
+
 @pytest.mark.parametrize("file", RUNNABLE, ids=lambda file: file.stem)
 def test_a_word_that_is_lost_is_noticed(file: Path) -> None:
     """Without its SYNC_ADDs no stream counts as ended: so the checks above look at what the streams do."""

@@ -261,7 +261,7 @@ def test_secondary_command_buffers_and_chains_of_chunks() -> None:
         E("MOVE32", dst=20, imm=0),
     )
     assert rig.run() is IDLE
-    assert (rig.memory.peek32(DATA), rig.memory.peek32(DATA + 20), rig.seqno) == (115, 13, 1)
+    assert (rig.memory.peek32(DATA), rig.memory.peek32(DATA + 4), rig.seqno) == (115, 13, 1)
 
 
 def test_events_queries_and_timestamps() -> None:
