@@ -3,6 +3,7 @@
 """Capture command streams of Debian's unmodified Mesa as data for the unit tests: no GPU, no kernel, no root.
 
     scripts/capture_streams.py [--scene NAME]… [FOLDER]
+    scripts/capture_streams.py --kernel K [--scene NAME]… [FOLDER]
 
 Mesa's no-op shim (package mesa-drm-shim) answers panthor's ioctls with the values of a Mali-G610 and runs nothing. The
 arm64 packages are fetched by hash and unpacked, never installed; QEMU's user mode runs them, Debian's own too. Mesa's
@@ -13,6 +14,9 @@ them. One file a scene; tests/unit/gpu_cs/captured.py reads them, and says what 
 The shim never writes what a stream is to write, so PanVK finds its device lost after its first submission: of such a
 scene that one is kept whole. Of others there are only the words with their text: the Gallium driver's dumps have no
 addresses, and what later submissions find in memory depends on what the earlier ones have done.
+
+With --kernel the other scenes run, on an emulated board: whole frames of clients that need a compositor, or more than
+one submission. Of these, too, there are words with their text.
 """
 
 from __future__ import annotations
@@ -22,19 +26,26 @@ import contextlib
 import datetime
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
+
+from on_board import booted, find_kernel  # noqa: E402
 
 from panthorlab import debs  # noqa: E402
+from panthorlab.board.emulated.overlay.assemble import RECORD, find  # noqa: E402
 from panthorlab.errors import LabError, PanthorlabError  # noqa: E402
+from panthorlab.kernel.model import Kernel  # noqa: E402
 from panthorlab.paths import cache_dir  # noqa: E402
+from panthorlab.run.clients import COMPUTE, GLMARK, under_weston  # noqa: E402
+from panthorlab.run.clients import GL as GL_ENV  # noqa: E402
 from tests.unit.gpu_cs.captured import DATA, Captured, Code, Line, Run, render  # noqa: E402
 from tests.unit.gpu_cs.mesa_dump import Dump, parse_dump  # noqa: E402
 from tests.unit.gpu_cs.standalone import PagedMemory  # noqa: E402
@@ -78,6 +89,34 @@ SCENES = {
         release="sid",
         whole=False,
     ),
+}
+
+
+@dataclass(frozen=True)
+class BoardScene:
+    """`argv` on an emulated board with the programs of `overlay`."""
+
+    overlay: str
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+
+
+BOARD_SCENES = {
+    **{
+        f"glmark-{name}": BoardScene(
+            "mesa-gl",
+            under_weston(GLMARK, "-s", "64x64", "-b", f"{name}:duration=0.05"),
+            {**GL_ENV, "PAN_MESA_DEBUG": "trace"},
+        )
+        for name in ("build", "desktop")
+    },
+    **{
+        f"vkmark-{name}-frames": BoardScene(
+            "mesa-vulkan", (*VKMARK, f"{name}:duration=0.05"), {"PANVK_DEBUG": "trace,dump"}
+        )
+        for name in ("desktop", "texture")
+    },
+    "vk-compute": BoardScene("mesa-compute", (COMPUTE, "--rounds", "2"), {"PANVK_DEBUG": "trace,dump"}),
 }
 
 
@@ -149,6 +188,21 @@ def few(lines: Iterable[Line]) -> tuple[Line, ...]:
     return tuple(line for alike in kept.values() for line in alike)
 
 
+def board_dumps(scene: BoardScene, kernel: Kernel) -> tuple[str, list[Dump]]:
+    """Mesa's version, and what it tells of the scene on the board."""
+    overlay = find(scene.overlay, lambda text: print(text, file=sys.stderr))
+    record = json.loads((overlay.parent / RECORD).read_text())
+    mesa = next(deb.split("_")[1] for deb in record["packages"] if re.match("(libegl-mesa0|mesa-vulkan-drivers)_", deb))
+    with booted(kernel, overlay=overlay) as (board, _):
+        env = {**scene.env, "PANDECODE_DUMP_FILE": "/tmp/streams"}  # noqa: S108 - the board's
+        done = board.shell.run(scene.argv, timeout=TIMEOUT, env=env)
+        if done.status:
+            raise LabError(f"{scene.argv[0]} ended with status {done.status}: {done.stderr[-500:]!r}")
+        listed = board.shell.run(["/bin/sh", "-c", "ls /tmp/streams*"], timeout=TIMEOUT)
+        files = listed.stdout.decode().split()
+        return mesa, [parse_dump(board.shell.get(file).decode()) for file in files]
+
+
 def told_words(dump: Dump) -> list[Line]:
     """Of a dump that was cut off when the client was killed, what there is of it."""
     listed = [listing for listing in dump.listings if not listing.initial and dump.has(listing)]
@@ -189,31 +243,55 @@ def captured(name: str, scene: Scene, mesa: str, told: list[Dump]) -> Captured:
     return Captured(*head, setups, streams, handlers, pages=pages, data=kept)
 
 
+def keep(folder: Path, name: str, result: Captured) -> None:
+    file = folder / f"mesa-{result.mesa.partition('-')[0]}-{name}.txt"
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(render(result))
+    print(json.dumps({"file": str(file), "words": len(result.all_words()), "bytes": file.stat().st_size}))
+
+
+def capture_by_shim(names: Iterable[str], folder: Path) -> None:
+    with tempfile.TemporaryDirectory(prefix="streams-") as scratch:
+        emulator = Path(scratch, "qemu")
+        unpacked("trixie", debs.architecture(), ("qemu-user",), emulator)
+        roots: dict[tuple[str, ...], tuple[Path, str]] = {}
+        for name in names:
+            scene = SCENES[name]
+            if scene.packages not in roots:
+                root = Path(scratch, f"root-{len(roots)}")
+                versions = unpacked(scene.release, "arm64", scene.packages, root)
+                roots[scene.packages] = root, versions["mesa-drm-shim"]
+            root, mesa = roots[scene.packages]
+            place = Path(scratch, name)
+            place.mkdir()
+            keep(
+                folder, name, captured(name, scene, mesa, dumps(scene, emulator / "usr/bin/qemu-aarch64", root, place))
+            )
+
+
+def capture_on_board(names: Iterable[str], folder: Path, kernel: Kernel) -> None:
+    for name in names:
+        scene = BOARD_SCENES[name]
+        mesa, told = board_dumps(scene, kernel)
+        words = few(line for dump in told for line in told_words(dump))
+        client = " ".join(scene.argv[-4:])
+        keep(folder, name, Captured(mesa, client, datetime.datetime.now(datetime.UTC).date().isoformat(), words=words))
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--scene", action="append", choices=SCENES, help="only this one, may be repeated")
+    parser.add_argument(
+        "--scene", action="append", choices=[*SCENES, *BOARD_SCENES], help="only this one, may be repeated"
+    )
+    parser.add_argument("--kernel", metavar="K", help="those on an emulated board, with this kernel")
     parser.add_argument("folder", nargs="?", type=Path, default=DATA, help="default: %(default)s")
     options = parser.parse_args()
-    scenes = {name: SCENES[name] for name in options.scene or SCENES}
+    scenes = options.scene or (BOARD_SCENES if options.kernel else SCENES)
     try:
-        with tempfile.TemporaryDirectory(prefix="streams-") as scratch:
-            emulator = Path(scratch, "qemu")
-            unpacked("trixie", debs.architecture(), ("qemu-user",), emulator)
-            roots: dict[tuple[str, ...], tuple[Path, str]] = {}
-            for name, scene in scenes.items():
-                if scene.packages not in roots:
-                    root = Path(scratch, f"root-{len(roots)}")
-                    versions = unpacked(scene.release, "arm64", scene.packages, root)
-                    roots[scene.packages] = root, versions["mesa-drm-shim"]
-                root, mesa = roots[scene.packages]
-                place = Path(scratch, name)
-                place.mkdir()
-                told = dumps(scene, emulator / "usr/bin/qemu-aarch64", root, place)
-                result = captured(name, scene, mesa, told)
-                file = options.folder / f"mesa-{mesa.partition('-')[0]}-{name}.txt"
-                file.parent.mkdir(parents=True, exist_ok=True)
-                file.write_text(render(result))
-                print(json.dumps({"file": str(file), "words": len(result.all_words()), "bytes": file.stat().st_size}))
+        if options.kernel:
+            capture_on_board(scenes, options.folder, find_kernel(options.kernel))
+        else:
+            capture_by_shim(scenes, options.folder)
     except PanthorlabError as error:
         print(f"capture-streams: {error}", file=sys.stderr)
         return 4
