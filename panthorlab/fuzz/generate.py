@@ -41,6 +41,8 @@ TRIED: Final = 0.5
 """Share of objects that should be rejected and are used nevertheless: some bugs show only then."""
 AIMED: Final = 0.75
 """Share of valid mappings and unmappings that are placed where something is or could be mapped."""
+FOLLOWED: Final = 0.5
+"""Share of calls after which one comes that their bugs would show in."""
 ENDS: Final = ("exit", "kill")
 AWAITED_MS: Final = "8000"
 """Longer than the driver's job timeout, because an awaited operation may wait for a job."""
@@ -71,6 +73,7 @@ class _Writer:
         self._rules = [rule for rule in grammar.MISDEEDS if rule.partition(",")[0] in misdeeds]
         self._shared: dict[str, list[str]] = {}
         self._files: dict[str, int] = {}
+        self._next = ""
         acts = {**ACT_WEIGHTS, **({MISDEED: grammar.MISDEED_WEIGHT} if self._rules else {})}
         weights = {**{call.name: call.weight for call in CALLS.values()}, **acts}
         self._names, self._weights = list(weights), list(weights.values())
@@ -86,13 +89,16 @@ class _Writer:
         lines = self._prelude()
         length = self._dice.choice(LENGTH)
         while len(lines) < length:
-            lines += self._line(self._dice.choices(self._names, self._weights)[0])
-            fresh = lines[-1].call == "switch" and not self._aside.made
-            if lines[-1].call == "switch":
+            more = self._line(self._next or self._dice.choices(self._names, self._weights)[0])
+            lines += more
+            last = more[-1].call if more else ""
+            followers = grammar.FOLLOWERS.get(last, ())
+            self._next = self._dice.choice(followers) if followers and self._dice.random() < FOLLOWED else ""
+            if last == "switch":
                 self._side, self._aside = self._aside, self._side
-            elif lines[-1].call == "close":
-                self._side, fresh = _Side(), True
-            if fresh:
+            elif last == "close":
+                self._side = _Side()
+            if last in ("switch", "close") and not self._side.made:
                 lines += self._prelude()
         return lines
 
@@ -100,6 +106,7 @@ class _Writer:
         """Start with a new process, which has nothing yet. Mappings of the CPU and dma-bufs are of both files."""
         self._side, self._aside = _Side(), _Side()
         self._shared, self._files = {}, {}
+        self._next = ""
 
     def _made(self, letter: str) -> list[str]:
         """The slots of a kind that have been made, as far as the script shows."""
@@ -157,6 +164,8 @@ class _Writer:
         if name == "bind" and vms:
             vm = self._dice.choice(vms)
             return {"vm": vm, "bo": bo, "va": self._place(vm), "size": f"{size:#x}", "offset": f"{offset:#x}"}
+        if name == "export":
+            return {"bo": bo}
         if name == "bo_sync":
             return {"bo": bo, "offset": f"{offset:#x}", "size": f"{size:#x}"}
         return {"bo": bo, "size": f"{room:#x}"} if name == "map" else {}

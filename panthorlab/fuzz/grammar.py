@@ -184,6 +184,16 @@ ACT_WEIGHTS: Final[Mapping[str, int]] = {  # exit and kill end each process
 }
 ACT_VALUES: Final[Mapping[str, tuple[str, ...]]] = {"ms": ("1", "5", "20", "60"), "sync": ("0", "1", "2", "3")}
 MISDEED_WEIGHT: Final = 4
+FOLLOWERS: Final[Mapping[str, tuple[str, ...]]] = {
+    "map": ("evict", "touch"),
+    "file_map": ("evict", "touch"),
+    "evict": ("touch", "submit"),
+    "export": ("access", "file_map", "import"),
+    "import": ("bind", "map"),
+    "access": ("evict", "bind", "access"),
+    "sparse": ("unbind", "evict"),
+}
+"""What often comes next: chains that calls at random seldom make, since each one needs what the one before has made."""
 
 PROVOKED: Final = frozenset({"mmu-fault", "cs-fault", "cs-fatal", "gpu-fault", "job-timeout", "heap-error"})
 """Kinds of finding that any client can provoke by streams and mappings: never the kernel's fault in a script."""

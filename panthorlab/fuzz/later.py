@@ -64,12 +64,12 @@ _QUERIES = (
     ),
 )
 _FILES = (
-    Call("export", 4, (_BO, CallField("flags", ("0", "0x80002"), ("0x40000000", "1"))), into="f"),
+    Call("export", 5, (_BO, CallField("flags", ("0", "0x80002"), ("0x40000000", "1"))), into="f"),
     Call("import", 4, (_FILE, CallField("flags", odd=("1",))), into="b"),
     Call("file_close", 1, (_FILE,)),
     Call(
         "access",
-        2,
+        3,
         (_FILE, CallField("flags", ("1", "2", "3", "5", "6", "7"), ("0", "4", "8"), always=True)),
         beside=True,
     ),
@@ -97,7 +97,12 @@ _MAPPINGS = (
             CallField("size", ("0x1000", "0x2000"), ("0", "0x800")),
         ),
     ),
-    Call("evict", 6, (CallField("pages", ("1", "16", "256"), ("0",)), CallField("out", ("1",))), beside=True),
+    Call(
+        "evict",
+        6,
+        (CallField("pages", ("1", "16", "256"), ("0",)), CallField("out", ("0", "1", "1"), always=True)),
+        beside=True,
+    ),
 )
 
 LATER_CALLS: Final = (_SPARSE, *_BUFFERS, *_QUERIES, *_FILES, *_MAPPINGS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 import panthorlab.guest
 from panthorlab.errors import UsageError
 from panthorlab.fuzz.generate import generate
-from panthorlab.fuzz.grammar import ACTS, CALLS, KINDS, MISDEEDS, STREAMS
+from panthorlab.fuzz.grammar import ACTS, CALLS, FOLLOWERS, KINDS, MISDEEDS, STREAMS
 from panthorlab.fuzz.script import SYNCS, WORDS, ScriptLine, parse, rules, write
 from panthorlab.gpu.misbehave import parse as parse_rule
 
@@ -153,6 +154,38 @@ def test_slots_are_used_that_their_file_has_made() -> None:
                 made[2 if line.into[0] in "mf" else 0].add(line.into)
     assert hits > 2000
     assert misses < hits / 10
+
+
+def chains(script: tuple[ScriptLine, ...]) -> set[str]:
+    """What comes in it that needs several calls to have worked, in one process."""
+    found: set[str] = set()
+    made: set[str] = set()
+    gone: set[str] = set()
+    for line in script:
+        words = dict(line.arguments)
+        if line.call in ("exit", "kill"):
+            made, gone = set(), set()
+        elif line.call == "evict" and words["out"] == "1":
+            gone |= made
+        elif line.call == "touch" and words["map"] in gone:
+            found.add("what was let go is read")
+        elif words.get("file") in made:
+            found.add(line.call)
+        if line.into and line.into[0] in "mf":
+            made.add(line.into)
+            gone.discard(line.into)
+    return found
+
+
+def test_chains_of_calls_come_in_each_few_scripts() -> None:
+    for seed in range(1, 6):
+        seen = Counter(chain for number in range(50) for chain in chains(generate(f"{seed}:{number}")))
+        assert seen["what was let go is read"] >= 3, seen
+        assert min(seen[call] for call in ("access", "import", "file_map")) >= 3, seen
+
+
+def test_what_follows_is_a_call() -> None:
+    assert {name for pair in FOLLOWERS.items() for name in (pair[0], *pair[1])} <= CALLS.keys()
 
 
 def test_values() -> None:
