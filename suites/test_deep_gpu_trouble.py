@@ -72,6 +72,29 @@ def test_reset_that_never_ends(session: Session) -> None:
         rebind(session)
 
 
+def test_l2_has_no_power_when_the_gpu_wakes_up(session: Session) -> None:
+    """Jobs fail, at once and with an error, and the driver says why. When the L2 has power again, it has woken up for
+    good (7.x), or fails for good and as soon (docs/findings/0010)."""
+    try:
+        with session.findings_expected({*CONSEQUENCES, "warning"}) as found:
+            with session.misbehaving("power-lost,core=l2,times=0"):
+                before = session.struck("power-lost")
+                first = session.job("suspend-loop", "--count", "2", timeout=60, must_pass=False).report
+                assert session.struck("power-lost") > before, "the L2 was not to be switched on"
+            later = [session.job("suspend-loop", "--count", "1", timeout=60, must_pass=False).report for _ in range(2)]
+            kinds = {finding.kind.value for finding in found()}
+        assert not first.ok, "a job is said to have run without the L2"
+        assert kinds & (POWER | FIRMWARE), f"the driver said nothing of it: {sorted(kinds)}"
+        hangs = "job-timeout" in kinds or any(
+            "Timer expired" in line for report in (first, *later) for line in report.lines
+        )
+        assert not hangs, "a job hangs on a GPU that did not wake up"
+        assert later[0].ok == later[1].ok, "the GPU works now and then"
+    finally:
+        with session.misuses_expected(), session.findings_expected({"warning", "power-error", "firmware-error"}):
+            session.check("gpu-bind", "--mode", "replug", timeout=60)
+
+
 def test_firmware_never_boots(session: Session) -> None:
     """Waking up fails, and with it jobs, at once and with an error. It leaves the GPU as it is to the next test."""
     with session.findings_expected({*CONSEQUENCES, "warning"}), session.misbehaving("boot-lost,times=0"):

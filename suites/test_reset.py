@@ -46,22 +46,29 @@ def test_group_that_is_well_goes_on_after_a_reset(session: Session) -> None:
             assert session.struck("boot-late") > boots, "the GPU was not reset"
 
 
-def test_jobs_end_with_a_reset_that_fails(session: Session) -> None:
-    """The firmware does not boot again, and the driver gives the GPU up: what ran before in another group must end,
-    or who waits for it waits for ever. The GPU works again with a driver that knows nothing of all that; 6.12 uses
-    registers of a GPU without a clock on the way (docs/findings/0010). Lockdep tells of a reset that fails that it may
-    wait for an unplug that waits for it, and of nothing after that."""
+@pytest.mark.parametrize(
+    "rule",
+    ["boot-lost,times=0", pytest.param("power-lost,core=l2,times=0", marks=pytest.mark.deep)],
+    ids=["firmware", "l2"],
+)
+def test_jobs_end_with_a_reset_that_fails(session: Session, rule: str) -> None:
+    """The firmware does not boot again, or the L2 cache, without which nothing runs, has no power; and the driver gives
+    the GPU up: what ran before in another group must end, or who waits for it waits for ever. The GPU works again with
+    a driver that knows nothing of all that; 6.12 uses registers of a GPU without a clock on the way
+    (docs/findings/0010). Lockdep tells of a reset that fails that it may wait for an unplug that waits for it, and of
+    nothing after that."""
     if session.has_config("CONFIG_PROVE_LOCKING"):
         pytest.skip("docs/findings/0038: lockdep would be blind to what comes after")
     with awake(session):
         session.job("store")  # it is awake: the start that fails must be a reset's
         try:
             with session.findings_expected({"cs-fatal", "warning", *CONSEQUENCES}):
-                with session.misbehaving("cs-fatal,exception=0x41,slot=1", "boot-lost,times=0"):
-                    broken, boots = session.struck("cs-fatal"), session.struck("boot-lost")
+                name = rule.partition(",")[0]
+                with session.misbehaving("cs-fatal,exception=0x41,slot=1", rule):
+                    broken, lost = session.struck("cs-fatal"), session.struck(name)
                     report = session.job("reset-fails", timeout=60, must_pass=False).report
                     assert session.struck("cs-fatal") > broken, "no stream broke off"
-                    assert session.struck("boot-lost") > boots, "no reset failed"
+                    assert session.struck(name) > lost, "no reset failed"
                 assert report.ok, "\n".join((f"gpu-job: {report.why}", *report.lines))
         finally:
             with session.misuses_expected(), session.findings_expected({"warning", "power-error", "firmware-error"}):
