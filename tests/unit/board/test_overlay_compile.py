@@ -15,10 +15,10 @@ from elftools.elf.elffile import ELFFile
 from panthorlab.arch import DEFAULT
 from panthorlab.board.emulated.overlay import compile as compiling
 from panthorlab.board.emulated.overlay.assemble import recipe_digest
-from panthorlab.board.emulated.overlay.table import RECIPES, Built, Part, Recipe
+from panthorlab.board.emulated.overlay.table import RECIPES, OwnProgram, Part, Recipe
 from panthorlab.errors import LabError
 
-BUILT = Built("/usr/bin/mine", "mine.c", ())
+BUILT = OwnProgram("/usr/bin/mine", "mine.c", ())
 RECIPE = Recipe((Part(("libc6",), ("/usr/bin/mine",), built=(BUILT,)),))
 needs_compiler = pytest.mark.skipif(
     shutil.which(f"{DEFAULT.cross_compile}gcc") is None, reason=f"needs {DEFAULT.compiler_package}"

@@ -9,20 +9,20 @@ from pathlib import Path
 
 from panthorlab import spawn
 from panthorlab.arch import DEFAULT
-from panthorlab.board.emulated.overlay.table import Built
+from panthorlab.board.emulated.overlay.table import OwnProgram
 from panthorlab.errors import LabError
 
 SOURCES = Path(__file__).parent
 _TIMEOUT = 120.0
 
 
-def digest(built: Built) -> str:
+def digest(built: OwnProgram) -> str:
     """Of the sources: those that the program is made of are called after it."""
     files = sorted(SOURCES.glob(f"{Path(built.source).stem}*"))
     return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
 
 
-def compile_into(root: Path, built: Built) -> None:
+def compile_into(root: Path, built: OwnProgram) -> None:
     """Put the program into `root`, an unpacked tree of the packages that it needs. Raises LabError."""
     program = root / built.path.lstrip("/")
     program.parent.mkdir(parents=True, exist_ok=True)

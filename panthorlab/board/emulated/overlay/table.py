@@ -18,7 +18,7 @@ _ARM64, _AMD64 = LIBRARIES[BOARD], LIBRARIES["amd64"]
 
 
 @dataclass(frozen=True)
-class Built:
+class OwnProgram:
     """A program of ours: its path on the board, its C source (beside this file), and the shared objects of the packages
     that it is linked with."""
 
@@ -42,7 +42,7 @@ class Part:
     suite: str = SUITE
     architecture: str = BOARD
     elsewhere: tuple[str, ...] = ()
-    built: tuple[Built, ...] = ()
+    built: tuple[OwnProgram, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ RECIPES: Mapping[str, Recipe] = {
                 ),
                 ("/usr/share/vulkan/icd.d/panfrost_icd.json",),
                 suite="sid",
-                built=(Built("/usr/bin/vk-compute", "vk-compute.c", (f"{_ARM64}/libvulkan.so.1",)),),
+                built=(OwnProgram("/usr/bin/vk-compute", "vk-compute.c", (f"{_ARM64}/libvulkan.so.1",)),),
             ),
         ),
         (*_LINKS, ("/usr/bin/test-backend-ops", GGML_TEST)),
