@@ -277,11 +277,12 @@ class Group:
         self.events.raise_event(Csg.SYNC_UPDATE)
         self.mcu.wake_blocked()
 
-    def wake_blocked(self) -> None:
-        """A sync object changed: blocked streams check their wait again."""
-        for queue in self.queues.values():
-            if queue.state is StreamState.BLOCKED:
-                queue.wake()
+    def wake_blocked(self) -> bool:
+        """A sync object changed: blocked streams check their wait again. Whether there are any."""
+        blocked = [queue for queue in self.queues.values() if queue.state is StreamState.BLOCKED]
+        for queue in blocked:
+            queue.wake()
+        return bool(blocked)
 
     def progress(self, stream: int) -> int:
         """PROGRESS_WAIT: the progress counter of a stream of this group."""

@@ -40,6 +40,7 @@ class Mcu:
         self.suspend_buffer = SuspendBuffer(layout.streams, chip.generation.instructions)
         self.stream_params = stream_params(chip.params, chip.generation.instructions.scoreboards)
         self.groups = [Group(self, i) for i in range(layout.groups)]
+        self.some_blocked = False
         self.progress_seconds = 0.0
         self._rung = 0
         self._halt_level = 0
@@ -269,9 +270,9 @@ class Mcu:
 
     def wake_blocked(self) -> None:
         """A sync object changed: blocked streams of all groups check their wait again."""
-        for group in self.groups:
-            if group.active:
-                group.wake_blocked()
+        if self.some_blocked:  # streams may store into sync objects at each few instructions
+            woken = [group for group in self.groups if group.active and group.wake_blocked()]
+            self.some_blocked = bool(woken)
 
     def group_changed(self) -> None:
         """A group became idle or busy, was added or removed. GLB IDLE follows some time after all groups are idle."""

@@ -37,6 +37,8 @@ class McuPort(Protocol):
     suspend_buffer: SuspendBuffer
     progress_seconds: float
     """Endpoint work without progress for this time is reported; 0: never."""
+    some_blocked: bool
+    """Whether a stream of any group may be blocked: `wake_blocked` need not look otherwise."""
 
     @property
     def alive(self) -> bool:
@@ -91,8 +93,8 @@ class GroupPort(Protocol):
     def sync_update(self) -> None:
         """A sync object that the driver may be waiting for has changed."""
 
-    def wake_blocked(self) -> None:
-        """A sync object of the group changed: its blocked streams check their wait again."""
+    def wake_blocked(self) -> bool:
+        """A sync object of the group changed: its blocked streams check their wait again. Whether there are any."""
 
     def progress(self, stream: int) -> int:
         """The progress counter of a stream of this group."""

@@ -180,6 +180,7 @@ class Queue:
             self._pause = min(self._pause * 2, self._pause_most) if again else self._pause_first
             self._timer = self.chip.loop.call_later(self._pause, self.wake)
         elif self.state is StreamState.BLOCKED:
+            self.group.mcu.some_blocked = True
             self._timer = self.chip.loop.call_later(self._poll, self.wake)
         elif self.state is StreamState.STALLED:
             self.group.space.when_released(self.wake)

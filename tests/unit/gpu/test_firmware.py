@@ -14,6 +14,7 @@ from panthorlab.gpu.cs.ports import Requester
 from panthorlab.gpu.layout import Csg, CsgIn, CsgOut, CsIn, CsOut, GlbIn, GlbOut
 from panthorlab.gpu.misbehave import parse
 from panthorlab.gpu.trace import ChromeTrace, Trace
+from tests.unit.gpu_cs.standalone import encode
 
 START, RESUME, SUSPEND, TERMINATE = Csg.START, Csg.RESUME, Csg.SUSPEND, Csg.TERMINATE
 STREAM_VA, RESULT_VA = 0x100_0000, 0x100_1000
@@ -29,6 +30,45 @@ Bench = Any  # conftest.Bench
 
 def stored(bench: Bench) -> bool:
     return bool(bench.word(bench.user.pa(RESULT_VA)) == 0xDEADBEEF)
+
+
+# --- sync objects
+
+
+@pytest.mark.parametrize("scope", [0, 2])
+def test_who_waits_for_a_sync_object_is_woken_each_time_another_stream_stores(make_bench: Any, scope: int) -> None:
+    """Stores while nobody waits come between; the stream would look by itself only after a second."""
+    bench = make_bench("sync.poll_ms=1000")
+    bench.boot()
+    bench.make_user_memory()
+    bench.prepare_group(streams=2)
+    bench.put_iface64(bench.layout.cs_input(0, 1) + CsIn.RINGBUF_BASE, STREAM_VA)
+    at = encode("MOVE", dst=0, imm=RESULT_VA)
+    values = (1, 1, 2, 2, 3)
+    stores = [(at, encode("MOVE32", dst=2, imm=n), encode("SYNC_SET32", addr=0, data=2, scope=scope)) for n in values]
+    bench.put_stream(*(word for words in stores for word in words))
+    bench.request(START, toggles=0x10)
+    seen = bench.user.pa(RESULT_VA) + 0x100
+    inserted = 0
+    for step, value in enumerate(values, 1):
+        if value > bench.word(bench.user.pa(RESULT_VA)):
+            wait = (
+                at,
+                encode("MOVE32", dst=2, imm=value - 1),
+                encode("SYNC_WAIT32", addr=0, data=2, cond=1),
+                encode("MOVE", dst=0, imm=RESULT_VA + 0x100),
+                encode("MOVE32", dst=2, imm=value),
+                encode("SYNC_SET32", addr=0, data=2, scope=2),
+            )
+            bench.put_ring(*wait, at=inserted)
+            inserted += 8 * len(wait)
+            bench.ring(1)
+            bench.elapse(0.1)
+            assert bench.word(seen) == value - 1, "it waits"
+        bench.put_iface64(RING_IFACE + 0x2000, 24 * step)
+        bench.ring(1)
+        bench.pump(lambda expected=value: bench.word(seen) == expected, seconds=0.3)
+        bench.elapse(0.1)
 
 
 # --- boot
