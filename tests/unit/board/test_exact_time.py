@@ -194,6 +194,18 @@ def test_a_host_that_stood_still_takes_nothing_of_a_deadline(
     assert guest.clock == pytest.approx(200, abs=1)
 
 
+def test_a_guest_that_gets_on_shows_it_however_slow_its_host_is(
+    guests: list[Guest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(exact, "SIGN_SECONDS", 0.1)
+    monkeypatch.setattr(exact, "STALL_SECONDS", 0.1)
+    guest, signs = Guest([[]] * 4, stops=True, pauses=0.12), list[float]()
+    guests.append(guest)
+    guest.time.alive = lambda: signs.append(guest.time.now())
+    assert not wait(guest, b"x", 0.5)
+    assert len(signs) == 4, "at each of its beats, and never again once it executes nothing"
+
+
 def test_a_stop_is_no_beat(guests: list[Guest]) -> None:
     digests = []
     for stop_at in (0, 2):

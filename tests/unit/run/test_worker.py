@@ -22,10 +22,19 @@ for _ in range(30):
         log.write("warning\\n")
     time.sleep(0.1)
 """
+IS_ALIVE = """
+import pathlib, time
+for _ in range(30):
+    pathlib.Path("qemu.log").touch()
+    time.sleep(0.1)
+"""
 SLEEPS = "import time; time.sleep(600)"
 
 
-@pytest.mark.parametrize(("program", "said"), [(WRITES, "ended with status 0"), (SLEEPS, "said nothing for 1 s")])
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [(WRITES, "ended with status 0"), (IS_ALIVE, "ended with status 0"), (SLEEPS, "said nothing for 1 s")],
+)
 def test_who_says_nothing_is_given_up_unless_its_logs_grow(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, said: str
 ) -> None:

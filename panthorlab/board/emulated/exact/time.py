@@ -30,6 +30,8 @@ from panthorlab.gpu.exact.wire import BEAT_SECONDS, HELD, MOST_BEATS, STOP, deco
 
 STALL_SECONDS: Final = 60.0
 """Host seconds after which a guest that has not reached its next beat counts as stopped."""
+SIGN_SECONDS: Final = 10.0
+"""Host seconds after which the guest shows again that it runs."""
 _CHUNK: Final = 1 << 18
 _SHARE: Final = 4
 """A beat is at most this part of the silence before it: so late is, in proportion, what it ends with."""
@@ -51,6 +53,9 @@ class ExactTime:
         """Called where the guest is to be stopped, with what lets it run to the end of its block."""
         self.patient: Callable[[], bool] = lambda: False
         """Whether a guest may execute nothing for longer than `STALL_SECONDS`: a debugger has it."""
+        self.alive: Callable[[], None] = lambda: None
+        """Called while the guest gets from beat to beat, every `SIGN_SECONDS`: a slow host is no guest that hangs."""
+        self._signed = time.monotonic()
         self._settles: list[Callable[[], None]] = []
         self._count = 0
         self._talked = 0  # the count at which something was said last
@@ -173,11 +178,17 @@ class ExactTime:
                     continue
                 self._count = count
                 self._still = 0.0
+                self._sign()
                 return True
             if time.monotonic() >= end and self.patient():
                 end = time.monotonic() + STALL_SECONDS
         self._still += STALL_SECONDS
         return False
+
+    def _sign(self) -> None:
+        if (now := time.monotonic()) - self._signed >= SIGN_SECONDS:
+            self._signed = now
+            self.alive()
 
     def _hear(self, said: bytearray) -> bool:
         """Receive the available output; False at the end of the stream."""
