@@ -2,7 +2,8 @@
 """IGT, the DRM community's own tests: each subtest in a process of its own, judged by IGT and by the kernel log.
 
 Needs `--overlay igt`, or a directory in which /igt holds the programs as IGT's build directory has them below tests/.
-What is expected of a board is in `igt/BOARD-fails.txt`, `-flakes.txt` and `-skips.txt`, in drm-ci's format.
+What is expected of a board is in `igt/BOARD-fails.txt`, `-flakes.txt` and `-skips.txt`, in drm-ci's format; what a test
+makes the kernel log on purpose, in `igt/provokes.txt`.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@
 Tests are called as there: `core_auth@basic-auth`, `panthor/panthor_vm@vm_bind`, or the program alone if it has no
 subtests.
 Sources: lib/igt_core.h of igt-gpu-tools (exit statuses), its README (dmesg-warn, dmesg-fail), and the kernel's
-Documentation/gpu/automated_testing.rst (`*-fails.txt`, `*-flakes.txt`, `*-skips.txt`).
+Documentation/gpu/automated_testing.rst (`*-fails.txt`, `*-flakes.txt`, `*-skips.txt`). `provokes.txt` is ours.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Final, Self
 import pytest
 
 from panthorlab.errors import EvidenceError, UsageError
+from panthorlab.kmsg.patterns import Kind
 from panthorlab.paths import data_dirs
 from panthorlab.run.known import list_entries
 from panthorlab.run.ktap import Report
@@ -99,16 +100,21 @@ class IgtExpectations:
 
     Fails that name one test with `Skip` name all that skip: another one that does is a failure, since it used to test
     something. drm-ci's own lists name none.
+
+    `provokes`: kinds of findings that a test makes the kernel log on purpose, on any board.
     """
 
     fails: Mapping[str, str] = field(default_factory=dict)
     flakes: tuple[re.Pattern[str], ...] = ()
     skips: tuple[re.Pattern[str], ...] = ()
+    provokes: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, folders: Iterable[Path], board: str) -> Self:
-        """`BOARD-fails.txt`, `BOARD-flakes.txt` and `BOARD-skips.txt` of all `folders`. Raises UsageError."""
+        """`BOARD-fails.txt`, `BOARD-flakes.txt`, `BOARD-skips.txt` and `provokes.txt` of all `folders`. Raises
+        UsageError."""
         fails: dict[str, str] = {}
+        provokes: dict[str, frozenset[str]] = {}
         patterns: dict[str, list[re.Pattern[str]]] = {"flakes": [], "skips": []}
         for folder in folders:
             for where, text in _entries(folder / f"{board}-fails.txt"):
@@ -119,9 +125,14 @@ class IgtExpectations:
                         hint=f"results: {', '.join(name.title() for name in _IN_LISTS)}",
                     )
                 fails[test.strip()] = result.strip().lower()
+            for where, text in _entries(folder / "provokes.txt"):
+                test, comma, kind = (part.strip() for part in text.rpartition(","))
+                if not comma or kind not in set(Kind):
+                    raise UsageError(f"{where}: {text!r} is not TEST,KIND", hint=f"kinds: {', '.join(Kind)}")
+                provokes[test] = provokes.get(test, frozenset()) | {kind}
             for name, into in patterns.items():
                 into += [_pattern(text, where) for where, text in _entries(folder / f"{board}-{name}.txt")]
-        return cls(fails, tuple(patterns["flakes"]), tuple(patterns["skips"]))
+        return cls(fails, tuple(patterns["flakes"]), tuple(patterns["skips"]), provokes)
 
     @classmethod
     def of_board(cls, lists: Path, board: str) -> Self:
@@ -175,17 +186,20 @@ def run_test(session: Session, test: str, expectations: IgtExpectations) -> IgtR
     if expectations.skipped(test):
         pytest.skip(f"{test}: is among those that {session.board.name}-skips.txt leaves out")
     program, _, subtest = test.partition("@")
-    ran = session.program(
-        f"{FOLDER}/{program}",
-        *(["--run-subtest", subtest] if subtest else []),
-        timeout=TIMEOUT,
-        name=f"igt/{subtest or program}"[:MARKER_LENGTH],
-        env={"IGT_SRANDOM": str(session.job_description.seed)},
-    )
+    provoked = expectations.provokes.get(test, frozenset())
+    with session.findings_expected(provoked):
+        ran = session.program(
+            f"{FOLDER}/{program}",
+            *(["--run-subtest", subtest] if subtest else []),
+            timeout=TIMEOUT,
+            name=f"igt/{subtest or program}"[:MARKER_LENGTH],
+            env={"IGT_SRANDOM": str(session.job_description.seed)},
+        )
     report = ran.report
-    result = result_of(report, findings=bool(ran.findings))
+    findings = [finding for finding in ran.findings if finding.kind not in provoked]
+    result = result_of(report, findings=bool(findings))
     why = f"{result}: {reason_of(report.lines) or report.why}"
-    if not ran.findings and expectations.expected(test, result):  # lists say nothing of the kernel log
+    if not findings and expectations.expected(test, result):  # lists say nothing of the kernel log
         if result is not IgtResult.SKIP:
             pytest.xfail(f"{why} (as {session.board.name}'s lists say)")
     elif test in expectations.fails:
@@ -197,6 +211,6 @@ def run_test(session: Session, test: str, expectations: IgtExpectations) -> IgtR
     if result is IgtResult.PASS and not proven(report):
         raise EvidenceError(f"{test} ended with status 0, but did not say that it succeeded")
     if result is not IgtResult.PASS:
-        lines = [*report.lines, *(finding.text.splitlines()[0] for finding in ran.findings)]
+        lines = [*report.lines, *(finding.text.splitlines()[0] for finding in findings)]
         pytest.fail("\n".join([why, *lines]), pytrace=False)
     return result

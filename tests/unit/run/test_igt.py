@@ -112,6 +112,8 @@ def test_lists_of_one_board(tmp_path: Path) -> None:
         ("b-fails.txt", "core_auth@basic-auth"),
         ("b-fails.txt", "core_auth@basic-auth,Broken"),
         ("b-skips.txt", "core_("),
+        ("provokes.txt", "panthor/x@y"),
+        ("provokes.txt", "panthor/x@y,bang"),
     ],
 )
 def test_what_is_no_list_is_refused_with_its_place(tmp_path: Path, file: str, text: str) -> None:
@@ -221,6 +223,15 @@ def test_what_the_kernel_log_says_is_a_failure_whatever_igt_and_the_lists_say(
     how, told = run_on(board, tmp_path, lists)
     assert (how, told.partition(":")[0]) == ("failed", word)
     assert "job timeout" in told
+
+
+def test_what_a_test_logs_on_purpose_is_not_held_against_it(tmp_path: Path) -> None:
+    lists = IgtExpectations(provokes={"panthor/x@y": frozenset({"job-timeout"})})
+    assert run_on(TimedOut, tmp_path, lists) == ("pass", IgtResult.PASS)
+    how, told = run_on(TimedOutAndFailed, tmp_path, lists)
+    assert (how, told.partition(":")[0]) == ("failed", "fail")
+    for other in ({"panthor/x@y": frozenset({"mmu-fault"})}, {"panthor/x@z": frozenset({"job-timeout"})}):
+        assert run_on(TimedOut, tmp_path, IgtExpectations(provokes=other))[1].startswith("dmesg-warn")
 
 
 def test_a_failure_that_a_list_names_is_no_news(tmp_path: Path) -> None:
