@@ -6,6 +6,8 @@
 
 #include "gpu-job.h"
 
+#include <errno.h>
+
 #include "ktap.h"
 
 #define LONG_VA		0x2000000ull	/* of a buffer for streams */
@@ -167,6 +169,19 @@ static int levels(struct scene *scene, bool returned)
 	return 0;
 }
 
+/* Until the innermost stream waits: before, a GPU that sleeps is one that has not woken up yet. */
+static int wait_innermost(struct scene *scene)
+{
+	const int64_t deadline = now_us() + GPU_TIMEOUT_MS * 1000LL;
+
+	while (!*scene_result(scene, DOWN + DEPTH - 1)) {
+		if (now_us() > deadline)
+			return fail(-ETIME, "the innermost stream has not begun after %u ms", GPU_TIMEOUT_MS);
+		sleep_us(100);
+	}
+	return 0;
+}
+
 /* A job of another group adds to what the innermost stream waits for. */
 static int release(struct scene *scene, uint32_t group)
 {
@@ -197,7 +212,8 @@ int job_calls(const struct options *options)
 		job.size = cs_size(&cs);
 	}
 	job.syncobj = scene.syncobj[0];
-	ret = ret ?: gpu_submit(&scene.gpu, scene.group, &job, 1) ?: gpu_wait_suspended(&scene.gpu, SUSPEND_MS);
+	ret = ret ?: gpu_submit(&scene.gpu, scene.group, &job, 1) ?: wait_innermost(&scene);
+	ret = ret ?: gpu_wait_suspended(&scene.gpu, SUSPEND_MS);
 	ktap_check(ret ?: levels(&scene, false), "the GPU sleeps while a stream waits, eight levels deep");
 	ret = ret ?: release(&scene, other) ?: scene_right(&scene, 0, DEPTH) ?: levels(&scene, true);
 	ktap_check(ret, "it returns through all of them");
