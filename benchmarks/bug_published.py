@@ -72,7 +72,7 @@ class Whole(_Data):
 
 
 class Published(_Data):
-    """`rows`: by id. `clean`: by the commit of panthorlab. `whole`: by when it began, and its kernel."""
+    """`rows`: by id. `clean`: by the commit of panthorlab. `whole`: by when it began, its kernel and its seed."""
 
     rows: Mapping[str, Row] = Field(default_factory=dict)
     clean: Mapping[str, Quiet] = Field(default_factory=dict)

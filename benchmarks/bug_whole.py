@@ -21,8 +21,8 @@ HINT = (
 
 
 def read_whole(directories: Iterable[Path]) -> dict[str, Whole]:
-    """By the start of the run and its kernel. Raises UsageError for what is no such run, as for one whose lab failed:
-    that says nothing of the kernel."""
+    """By the start of the run, its kernel and its seed. Raises UsageError for what is no such run, as for one whose lab
+    failed: that says nothing of the kernel."""
     return dict(_whole(directory, read_events(directory)) for directory in directories)
 
 
@@ -39,7 +39,8 @@ def _whole(directory: Path, events: Sequence[Event]) -> tuple[str, Whole]:
         raise UsageError(f"{directory}: the lab failed: {'; '.join(judged.errors)}", hint=HINT)
     alarms = Counter((fault.by, fault.text) for fault in judged.faults)
     begun = datetime.fromtimestamp(starts[0].time, UTC)
-    return f"{begun:%Y-%m-%dT%H:%M:%SZ} {kernels[0].key[:12]}", Whole(
+    name = f"{begun:%Y-%m-%dT%H:%M:%SZ} {kernels[0].key[:12]} {starts[0].options.seed}"
+    return name, Whole(
         kernel=kernels[0].title,
         date=f"{begun:%Y-%m-%d}",
         tests=sum(isinstance(event, Tested) for event in events),

@@ -77,3 +77,12 @@ def test_the_page_has_them_by_kernel_and_keeps_them(tmp_path: Path) -> None:
     page = markdown(Scores(load(), published, {}, {}, "today", "a machine"))
     assert "| 7.3.4 | 2 | 3.0 | 4 | 10 | 2 × a\\|b: why |  | 30 of 60 (50 %) | 2026-01-01 to 2026-01-02 |" in page
     assert "| 7.3.4: 30 of 60 (50 %) |" in page
+
+
+def test_two_that_began_at_the_same_time_are_two(tmp_path: Path) -> None:
+    events = [KERNEL, _tested(Outcome.PASS), RunEnd()]
+    both = [
+        _record(tmp_path / str(seed), [replace(START, options=Settings(kernel="abc", seed=seed), time=1.0), *events])
+        for seed in (1, 2)
+    ]
+    assert len(read_whole(both)) == 2
