@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The driver's tracepoints, while the GPU works and sleeps: they tell what happens, and no more.
+"""The driver's tracepoints, while the GPU works, sleeps, is reset and taken away: they tell what happens, and no more.
 
 gpu_power_status unmasks interrupts that are masked without it, also of a GPU that sleeps. Drivers of 6.x have none. A
 kernel with lockdep has events in any case.
@@ -14,6 +14,7 @@ import pytest
 
 from panthorlab.run.session import Session
 from panthorlab.run.tracepoints import GLOBAL, JOB_IRQ, POWER, DriverEvent, Tracepoints
+from panthorlab.run.trouble import CONSEQUENCES, awake, rebind
 
 pytestmark = [pytest.mark.driver("vm", "groups", "power", "recovery"), pytest.mark.kernel("prove-locking")]
 SLEEPS = 4
@@ -89,3 +90,67 @@ def test_each_job_has_its_interrupt(session: Session, traced: Tracepoints) -> No
     traced.forget()
     session.job("store")
     assert not traced.seen(JOB_IRQ), "told though it is off"
+
+
+def test_turned_on_at_work_and_off_asleep(session: Session, traced: Tracepoints) -> None:
+    with awake(session):
+        session.job("store")
+        traced.forget()
+        traced.turn(POWER, on=True)
+    sleep(session)
+    told = traced.seen(POWER)
+    traced.turn(POWER, on=False)
+    expect_power(session, told, SLEEPS - 1)
+    sleep(session, 1)
+
+
+def test_reset(session: Session, traced: Tracepoints) -> None:
+    """The GPU does not sleep meanwhile: what is switched on is so after the reset."""
+    with awake(session), traced.on(POWER, JOB_IRQ):
+        session.job("store")
+        traced.forget()
+        before = session.struck("reset-late")
+        rules = ("cs-fatal,exception=0x41", "reset-late,ms=1,times=0")
+        with session.findings_expected({"cs-fatal", *CONSEQUENCES}), session.misbehaving(*rules):
+            session.job("store", must_pass=False)
+            session.job("store", timeout=60, retries=3)
+        assert session.struck("reset-late") > before, "the GPU was not reset"
+        expect_power(session, traced.seen(POWER), 1)
+        assert any(event.fields["events"] & GLOBAL for event in traced.seen(JOB_IRQ)), "no firmware has started"
+    traced.forget()
+    sleep(session)
+    assert not traced.seen(POWER), "told though it is off"
+
+
+def test_turned_off_while_no_driver_is_there(session: Session, traced: Tracepoints) -> None:
+    traced.forget()
+    traced.turn(POWER, on=True)
+    try:
+        session.check("gpu-bind", "--mode", "off", timeout=60)
+    finally:
+        traced.turn(POWER, on=False)
+        rebind(session)
+    traced.forget()
+    sleep(session)
+    assert not traced.seen(POWER), "told though it is off"
+
+
+def test_driver_that_comes_while_it_is_on(session: Session, traced: Tracepoints) -> None:
+    with traced.on(POWER):
+        rebind(session)
+        traced.forget()
+        sleep(session)
+        told = traced.seen(POWER)
+    if not told:
+        pytest.xfail("docs/findings/0060: nothing is told of a GPU that the driver got when it was on already")
+    expect_power(session, told, SLEEPS)
+
+
+def test_power_changes_all_the_time(session: Session, traced: Tracepoints) -> None:
+    """As often as the driver clears the interrupt. It must do its work meanwhile, and end when they do."""
+    with traced.on(POWER), session.misbehaving("irq-storm,line=gpu,ms=0,times=200"):
+        before = session.struck("irq-storm")
+        sleep(session)
+        assert session.struck("irq-storm") > before, "no storm"
+        assert len(traced.seen(POWER)) >= 100, "the storm was not told"
+    sleep(session)
