@@ -7,7 +7,9 @@ from errno import ETIMEDOUT
 
 import pytest
 
+from panthorlab.errors import EvidenceError
 from panthorlab.run.session import Session
+from panthorlab.run.trouble import kernel_version
 
 pytestmark = [pytest.mark.driver("vm", "groups"), pytest.mark.deep]
 
@@ -46,3 +48,19 @@ def test_groups_come_and_go_by_guessed_handles(session: Session) -> None:
 
 def test_names_are_read_while_groups_come_and_go(session: Session) -> None:
     session.check("gpu-sched", "--mode", "walk", timeout=60)
+
+
+NAMES_ARE_SAFE = (6, 17)
+"""From here on the kernel keeps who reads a fence's names from what they are of when that may be gone."""
+
+
+def test_fence_has_its_names_when_its_group_is_gone(session: Session) -> None:
+    """While the group goes, which takes it 20 ms here, and afterwards. KASAN sees more of it than the program."""
+    if kernel_version(session) < NAMES_ARE_SAFE:
+        pytest.skip("docs/findings/0070: kernels before 6.17 read the name of a fence out of a queue that is freed")
+    with session.misbehaving("state-late,state=terminate,ms=20,times=0"):
+        before = session.struck("state-late")
+        info = session.check("gpu-sched", "--mode", "names", timeout=60).info
+        assert session.struck("state-late") > before, "no group was to be terminated"
+    if "0" in (info["between0"], info["between1"]):
+        raise EvidenceError(f"no name was read between the end of a group and that of its job: {info}")

@@ -39,6 +39,7 @@ static const struct {
 	{ "handles", "groups destroyed and used by guessed handles while being created",
 	  sched_handles },
 	{ "walk", "debugfs, fdinfo and names of fences read while groups come and go", sched_walk },
+	{ "names", "a fence is asked for its names while what they are of goes", sched_names },
 	{ "asleep", "no register is used asleep for what the firmware says on the way there",
 	  sched_asleep },
 	{ "patient", "one job, which may wait for a reset", sched_patient },

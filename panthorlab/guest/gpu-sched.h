@@ -37,6 +37,7 @@ int sched_long(void);
 int sched_patient(void);
 int sched_handles(void);
 int sched_walk(void);
+int sched_names(void);
 int sched_asleep(void);
 
 #endif
