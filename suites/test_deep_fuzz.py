@@ -14,7 +14,7 @@ from panthorlab.run.session import Session
 pytestmark = [pytest.mark.driver("vm", "groups", "heaps"), pytest.mark.deep, pytest.mark.usefixtures("nothing_left")]
 
 SCRIPTS = 60
-PARTS = 3
+PARTS = 2
 
 
 @pytest.mark.parametrize("part", range(PARTS))
