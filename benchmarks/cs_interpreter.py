@@ -61,6 +61,17 @@ LOOPS = {
         ],
         20000,
     ),
+    "count into a sync object": [  # as IGT's tests of the scheduler: the way out is in the middle
+        encode("MOVE", dst=10, imm=DATA),
+        encode("MOVE32", dst=0, imm=100_000),
+        encode("MOVE32", dst=2, imm=0),
+        encode("MOVE32", dst=4, imm=0),
+        encode("ADD_IMM32", dst=2, src=2, imm=1),
+        encode("SYNC_SET32", addr=10, data=2),
+        encode("ADD_IMM32", dst=0, src=0, imm=-1),
+        encode("BRANCH", cond=2, value=0, offset=1),
+        encode("BRANCH", cond=2, value=4, offset=-5),
+    ],
     "draw calls": _loop(
         [encode("MOVE32", dst=33 + n, imm=n) for n in range(7)] + [encode("RUN_IDVS"), encode("WAIT", wait=4)], 20000
     ),
