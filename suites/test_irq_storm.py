@@ -10,12 +10,8 @@ import pytest
 
 from panthorlab.run.session import Session
 
-pytestmark = [
-    pytest.mark.deep,
-    pytest.mark.driver("vm", "groups", "power", "recovery"),
-    pytest.mark.usefixtures("nothing_left"),
-]
-TIMES = 300
+pytestmark = [pytest.mark.driver("vm", "groups", "power", "recovery"), pytest.mark.usefixtures("nothing_left")]
+TIMES = 100
 """Interrupts of a storm that ends by itself."""
 
 
