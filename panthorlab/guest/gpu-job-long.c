@@ -136,11 +136,23 @@ static void store(struct cs *cs, struct scene *scene, unsigned int result, uint3
 	cs_wait(cs, CS_SB_ALL);
 }
 
-/* Stream @level is called by the one before it, and calls the next; the last one waits. */
+static void add_one(struct cs *cs, struct scene *scene, unsigned int result)
+{
+	cs_move48(cs, REG_ADDR, scene_result_va(scene, result));
+	cs_load32(cs, REG_COUNT, REG_ADDR);
+	cs_wait(cs, CS_SB_ALL);
+	cs_add_imm32(cs, REG_COUNT, REG_COUNT, 1);
+	cs_store32(cs, REG_ADDR, REG_COUNT);
+	cs_wait(cs, CS_SB_ALL);
+}
+
+/* Stream @level is called by the one before it, and calls the next; the last one waits. The first one counts its beginnings. */
 static struct cs level(struct scene *scene, const struct gpu_bo *bo, unsigned int level, uint32_t callee)
 {
 	struct cs cs = stream_at(bo, level * GPU_PAGE, GPU_PAGE);
 
+	if (!level)
+		add_one(&cs, scene, COUNT);
 	store(&cs, scene, DOWN + level, 0xd0 + level);
 	if (level < DEPTH - 1) {
 		cs_move48(&cs, REG_ADDR, bo->va + (level + 1) * GPU_PAGE);
@@ -166,6 +178,8 @@ static int levels(struct scene *scene, bool returned)
 		if (*scene_result(scene, DOWN + i) != 0xd0 + i || *scene_result(scene, UP + i) != (returned ? 0xe0 + i : 0))
 			return fail(0, "level %u: 0x%x before its call, 0x%x behind it", i, *scene_result(scene, DOWN + i),
 				    *scene_result(scene, UP + i));
+	if (*scene_result(scene, COUNT) != 1)
+		return fail(0, "the outermost stream has begun %u times", *scene_result(scene, COUNT));
 	return 0;
 }
 
