@@ -21,9 +21,9 @@ def test_work_goes_on(session: Session, line: str, ms: str) -> None:
     """Those of the firmware say that something has happened to a group; those of the GPU, that a flush has ended."""
     with session.misbehaving(f"irq-storm,line={line},ms={ms},times={TIMES}"):
         before = session.struck("irq-storm")
-        session.job("suspend-loop", "--count", "3", timeout=60)
+        session.job("suspend-loop", "--count", "2", timeout=60)
         assert session.struck("irq-storm") > before, "no storm"
-    session.job("suspend-loop", "--count", "2", timeout=60)
+    session.job("suspend-loop", "--count", "1", timeout=60)
 
 
 def test_faults_that_come_again(session: Session) -> None:
@@ -34,4 +34,4 @@ def test_faults_that_come_again(session: Session) -> None:
             session.job("bad-store", timeout=60, must_pass=False)
             assert session.struck("irq-storm") > before, "no fault was told again"
         assert any(finding.kind == "mmu-fault" for finding in found()), "the driver told of no fault"
-    session.job("suspend-loop", "--count", "2", timeout=60)
+    session.job("suspend-loop", "--count", "1", timeout=60)
