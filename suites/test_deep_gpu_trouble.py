@@ -96,11 +96,14 @@ def test_l2_has_no_power_when_the_gpu_wakes_up(session: Session) -> None:
 
 
 def test_firmware_never_boots(session: Session) -> None:
-    """Waking up fails, and with it jobs, at once and with an error. It leaves the GPU as it is to the next test."""
-    with session.findings_expected({*CONSEQUENCES, "warning"}), session.misbehaving("boot-lost,times=0"):
+    """Waking up fails, and with it jobs, at once and with an error: no group is put on such a GPU, as nobody answers
+    there. It leaves the GPU as it is to the next test."""
+    with session.findings_expected({*CONSEQUENCES, "warning"}) as found, session.misbehaving("boot-lost,times=0"):
         before = session.struck("boot-lost")
         report = session.job("suspend-loop", "--count", "2", timeout=60, must_pass=False).report
         assert session.struck("boot-lost") > before, "the firmware had no occasion to boot"
+        asked = [finding.text for finding in found() if finding.text.startswith("CSG ")]
+    assert not asked, "the driver asks something of a GPU that did not wake up:\n" + "\n".join(asked)
     assert not any("Timer expired" in line for line in report.lines), "a job hangs on a GPU that did not wake up"
 
 

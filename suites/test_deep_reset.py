@@ -99,6 +99,22 @@ suspended ms=3000
 """
 
 
+# A job keeps the GPU awake until it is reset, a mapping does not. When the command has been stuck for 100 ms, the
+# driver resets the GPU, and the firmware takes 300 ms for it; meanwhile the GPU has had nothing to do for long enough.
+SLEEP_BY_MAPPING = """
+vm_create v0
+bo_create b0 size=0x400000 vm=v0
+group_create g0 vm=v0
+misdeed boot-late,ms=300,times=0
+submit group=g0 stream=store signal=s0
+wait sync=0 ms=2000
+misdeed as-stuck,space=user,nth=1,ms=130
+bind vm=v0 bo=b0 va=0x40000000 size=0x400000
+suspended ms=3000
+"""
+IDLE_MS = 270
+
+
 def borne(session: Session, script: str, *triggers: str, but: Collection[str] = ()) -> None:
     """`triggers`: misdeeds that must have struck; each script has a reset, which boot-late shows."""
     names = ("boot-late", *triggers)
@@ -143,3 +159,10 @@ def test_while_groups_leave_their_slots(session: Session) -> None:
 def test_on_the_way_to_sleep(session: Session) -> None:
     require(session, "cs-fatal")
     borne(session, SLEEP, "cs-fatal")
+
+
+def test_sleep_is_due_during_it(session: Session) -> None:
+    """Page tables may be as in `test_because_of_a_mapping`."""
+    require(session, "as-stuck")
+    with awake(session, IDLE_MS):
+        borne(session, SLEEP_BY_MAPPING, "as-stuck", but={"warning", LEFT})

@@ -90,14 +90,15 @@ def provoke(session: Session, trouble: Trouble) -> None:
 
 
 @contextmanager
-def awake(session: Session) -> Iterator[None]:
-    """Within, the GPU does not go to sleep by itself, so that what starts its firmware is a reset."""
+def awake(session: Session, ms: int = 10_000) -> Iterator[None]:
+    """Within, the GPU does not go to sleep by itself, so that what starts its firmware is a reset; or, with `ms`, only
+    so long after its last work."""
     shell = session.board.shell
     device = shell.run([f"{session.board.work_dir}/handover", "bound"], timeout=10).stdout.decode().split()[0]
     path = AUTOSUSPEND.format(device=device)
     with _of_the_device():
         usual = shell.get(path)
-        shell.put(b"10000", path)
+        shell.put(str(ms).encode(), path)
     try:
         yield
     except (Exception, pytest.fail.Exception) as error:
