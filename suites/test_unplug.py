@@ -32,8 +32,10 @@ def test_on_the_way_to_sleep(session: Session) -> None:
 
 
 def test_events_come_in(session: Session) -> None:
-    """The unbind is ahead of the kernel's workers: events that came before must not be looked at after it."""
-    session.check("gpu-bind", "--mode", "events", "--count", "8", timeout=60)
+    """The unbind is ahead of the kernel's workers: events that came before must not be looked at after it. With KASAN,
+    more rounds take so long that the jobs of the first ones are given up meanwhile (docs/findings/0037)."""
+    rounds = "3" if session.has_config("CONFIG_KASAN") else "8"
+    session.check("gpu-bind", "--mode", "events", "--count", rounds, timeout=60)
 
 
 def test_firmware_dead(session: Session) -> None:
