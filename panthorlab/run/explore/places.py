@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
+from panthorlab.coverage.counts import none
 from panthorlab.coverage.lines import Executed, lines_of
+from panthorlab.coverage.lines import executed as executed_by
 from panthorlab.coverage.model import SourceMap
 from panthorlab.errors import UsageError
 
@@ -43,10 +45,7 @@ class Ran:
 
 def check(places: Sequence[str], source: SourceMap) -> None:
     """Raises UsageError for a place that this kernel's driver does not have."""
-    nothing = Executed(
-        {file: dict.fromkeys(lines, 0) for file, lines in source.lines.items()}, dict.fromkeys(source.functions, 0)
-    )
-    ran_at(places, nothing)
+    ran_at(places, executed_by(source, none(source.text)))
 
 
 def ran_at(places: Sequence[str], executed: Executed) -> list[Ran]:
