@@ -22,6 +22,10 @@ BORNE = (
     ("as-stuck,ms=50",),
     ("state-late,state=suspend,ms=50,times=0",),
     ("state-late,state=start,ms=50,times=0",),
+    ("state-early,state=start,ms=5,times=0",),
+    ("state-early,state=resume,ms=5,times=0",),
+    ("event-false,event=idle,times=0",),
+    ("event-false,event=sync-update,times=0",),
     ("irq-lost,line=gpu",),
     ("irq-late,line=job,ms=50,times=0",),
     ("irq-late,line=gpu,ms=50,times=0",),
@@ -34,6 +38,7 @@ TOLD = (
     Trouble(("state-lost,state=start",), FIRMWARE),
     Trouble(("mcu-hang",), FIRMWARE),
     Trouble(("gpu-fault",), frozenset({"gpu-fault"})),
+    Trouble(("event-false,event=progress-timer",), frozenset({"job-timeout"})),
 )
 
 
@@ -45,6 +50,21 @@ def test_late_is_borne(session: Session, rules: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("trouble", TOLD, ids=str)
 def test_failure_is_recovered_from(session: Session, trouble: Trouble) -> None:
     provoke(session, trouble)
+
+
+def test_heap_context_is_written_behind_the_acknowledgement(session: Session) -> None:
+    """No driver can know: by then the heap may be unmapped, and the write faults, or its address space may be another
+    VM's. It does no harm to who comes next."""
+    try:
+        with session.findings_allowed({"mmu-fault"}), session.misbehaving("state-early,ms=5,times=0"):
+            before = session.struck("state-early")
+            for _ in range(5):
+                session.program("heap-exit", "--mode", "exit")
+                session.job("store", timeout=60)
+            assert session.struck("state-early") > before, "no group with a heap left its slot"
+        session.job("store", timeout=60)
+    finally:
+        rebind(session)
 
 
 def test_firmware_does_not_halt(session: Session) -> None:
@@ -68,6 +88,20 @@ def test_reset_that_never_ends(session: Session) -> None:
             session.job("suspend-loop", "--count", "2", timeout=60)
         if later():
             pytest.xfail(f"docs/findings/0011: {later()[0].text.splitlines()[0]}")
+    finally:
+        rebind(session)
+
+
+def test_reset_comes_after_it_is_said_to_be_over(session: Session) -> None:
+    """It takes the firmware away from under the driver, which says so."""
+    try:
+        with session.findings_expected({*CONSEQUENCES, "warning"}) as found:
+            with session.misbehaving("reset-early,ms=5,times=0"):
+                session.job("suspend-loop", "--count", "2", timeout=60, must_pass=False)
+                if not session.struck("reset-early"):
+                    pytest.skip("this driver does not reset the GPU when it goes to sleep")
+            kinds = {finding.kind.value for finding in found()}
+        assert kinds & FIRMWARE, f"the driver said nothing of it: {sorted(kinds)}"
     finally:
         rebind(session)
 

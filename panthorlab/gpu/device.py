@@ -185,7 +185,11 @@ class GpuDevice:
         if kind == GpuCommand.RESET and payload in (GpuCommand.PAYLOAD_SOFT, GpuCommand.PAYLOAD_HARD):
             self._trace.instant("GPU", "reset")
             self._reporter.counts["resets"] += 1
-            self._hardware_reset(mcu_survives=self._misbehaviour.strikes("mcu-survives-reset") is not None)
+            survives = self._misbehaviour.strikes("mcu-survives-reset") is not None
+            if rule := self._misbehaviour.strikes("reset-early"):
+                self._loop.call_later(rule.seconds, partial(self._hardware_reset, mcu_survives=survives))
+            else:
+                self._hardware_reset(mcu_survives=survives)
             self._raise_later("reset", GpuIrq.RESET_COMPLETED)
         elif kind == GpuCommand.FLUSH:
             if self._trace.on:

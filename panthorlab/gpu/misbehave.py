@@ -42,6 +42,7 @@ class Misdeed:
 
 
 _STATES = {"state": ("start", "resume", "suspend", "terminate")}
+_GROUP_EVENTS = {"event": ("idle", "sync-update", "progress-timer")}
 _EVENTS = {"event": ("idle", "sync-update", "progress-timer", "tiler-oom", "fault", "fatal")}
 _LINES = {"line": ("job", "mmu", "gpu")}
 _SPACES = {"space": ("firmware", "user")}
@@ -95,6 +96,7 @@ MISDEEDS: tuple[Misdeed, ...] = (
     ),
     Misdeed("reset-lost", "GPU_CMD resets", "the reset happens, RESET_COMPLETED never comes"),
     Misdeed("reset-late", "GPU_CMD resets", "RESET_COMPLETED comes late", late=True),
+    Misdeed("reset-early", "GPU_CMD resets", "RESET_COMPLETED comes at once, the reset later", late=True),
     Misdeed(
         "mcu-survives-reset",
         "GPU_CMD resets",
@@ -109,9 +111,24 @@ MISDEEDS: tuple[Misdeed, ...] = (
     Misdeed(
         "state-late", "a CSG state request is carried out", "it is acknowledged late", _STATES, late=True, slotted=True
     ),
+    Misdeed(
+        "state-early",
+        "START, RESUME; SUSPEND or TERMINATE with heap contexts to be written",
+        "it is acknowledged at once; the group begins, or its heap contexts are written, later",
+        _STATES,
+        late=True,
+        slotted=True,
+    ),
     Misdeed("glb-lost", "a global request is served", "it is never acknowledged: ping, timer, configuration"),
     Misdeed("event-lost", "a CSG or CS event is raised", "the driver never learns of it", _EVENTS, slotted=True),
     Misdeed("event-late", "a CSG or CS event is raised", "it is raised late", _EVENTS, late=True, slotted=True),
+    Misdeed(
+        "event-false",
+        "a stream is given a slice",
+        "a CSG event is raised with nothing to it",
+        _GROUP_EVENTS,
+        slotted=True,
+    ),
     Misdeed("irq-lost", "an interrupt message is sent", "it is not; the line stays up", _LINES),
     Misdeed("irq-late", "an interrupt message is sent", "it is sent late", _LINES, late=True),
     Misdeed("irq-twice", "an interrupt message is sent", "another one follows, with nothing to it", _LINES, late=True),

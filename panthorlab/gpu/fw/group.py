@@ -40,6 +40,7 @@ class Group:
         self._stopping = Stopping(self, self._stopped)
         self._requested = 0.0
         self._ack_timer: TimerHandle | None = None
+        self._early: tuple[TimerHandle, int] | None = None  # a START or RESUME that is only acknowledged yet
 
     @property
     def _pending(self) -> bool:
@@ -69,6 +70,9 @@ class Group:
         if self._ack_timer is not None:
             self._ack_timer.cancel()
             self._ack_timer = None
+        if self._early is not None:
+            self._early[0].cancel()
+            self._early = None
         self._stopping.cancel()
         self.events.forget()
         self._release()
@@ -144,10 +148,13 @@ class Group:
 
     def _request(self, state: int) -> None:
         self._requested = self.chip.loop.now()
+        self._begin_early()
         if state in (Csg.START, Csg.RESUME):
             self.mcu.start_of_group(self.index)
             if self.active:
                 self._check("start of a running group", f"{Csg.STATES[state]} while a group runs")
+            elif rule := self.chip.misbehaviour.strikes("state-early", self.index, state=Csg.STATES[state].lower()):
+                self._early = self.chip.loop.call_later(rule.seconds, self._begin_early), state
             else:
                 self._start(state)
             self._acknowledge_later(state)
@@ -159,6 +166,14 @@ class Group:
                 self._acknowledge_later(state)
         else:
             self.chip.reporter.unmodelled(f"CSG state {state}", f"{self.track}: CSG_REQ.STATE {state}")
+
+    def _begin_early(self) -> None:
+        """Carry out what was acknowledged early, if anything."""
+        if self._early is not None:
+            timer, state = self._early
+            timer.cancel()
+            self._early = None
+            self._start(state)
 
     def _start(self, state: int) -> None:
         get = self.memory.get
@@ -255,7 +270,7 @@ class Group:
     @property
     def idle(self) -> bool:
         """Whether all queues count as idle for the driver. An empty slot is idle."""
-        return all(queue.idle for queue in self.queues.values())
+        return self._early is None and all(queue.idle for queue in self.queues.values())
 
     @property
     def working(self) -> bool:

@@ -154,6 +154,7 @@ class StoppedQueue(Protocol):
 class StoppingGroup(Protocol):
     """A group as `Stopping` sees it."""
 
+    index: int
     chip: Chip
     track: str
     space: AddressSpace

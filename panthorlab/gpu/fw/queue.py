@@ -12,7 +12,7 @@ from panthorlab.gpu.cs.ports import TimerHandle
 from panthorlab.gpu.cs.state import SavedStream, StreamState
 from panthorlab.gpu.cs.stream import CommandStream
 from panthorlab.gpu.fw.ports import GroupPort
-from panthorlab.gpu.layout import Cs, CsgIn, CsgOut, CsIn, CsOut, RingIn, RingOut
+from panthorlab.gpu.layout import Cs, Csg, CsgIn, CsgOut, CsIn, CsOut, RingIn, RingOut
 
 
 class Queue:
@@ -158,7 +158,7 @@ class Queue:
         self._scheduled = False
         if not self._alive or self._frozen:
             return
-        if self._breaks_off():
+        if self.chip.misbehaviour.watched and self._breaks_off():
             return
         try:
             result = self.stream.run(self._budget, refetch=self._must_fetch())
@@ -187,7 +187,11 @@ class Queue:
         self.group.queue_changed()
 
     def _breaks_off(self) -> bool:
-        """Misdeeds cs-fault and cs-fatal: the stream reports an injected error. True: one was injected."""
+        """Misdeeds event-false: the group reports what has not happened; cs-fault and cs-fatal: the stream reports an
+        injected error. True: such an error was injected."""
+        for bit, event in Csg.EVENT_NAMES.items():
+            if self.chip.misbehaviour.strikes("event-false", self.group.index, event=event):
+                self.group.events.raise_event(bit)
         for name in ("cs-fault", "cs-fatal"):
             if rule := self.chip.misbehaviour.strikes(name, self.group.index):
                 self.stream.break_off(rule.exception, fatal=name == "cs-fatal")

@@ -75,10 +75,11 @@ class Stopping:
             self._finish()
             return
         params = chip.params
+        late = self._late()
         delay = params.number("writeout.delay_ms") + chip.random.uniform(0, params.number("writeout.jitter_ms"))
-        if params.integer("ack.first"):
+        if late is not None:
             # deliberately wrong; own track in the trace, since the next group may be on the slot by then
-            WriteOut(chip, f"{group.track} after its acknowledgement", group.space, writes).start(delay / 1000)
+            WriteOut(chip, f"{group.track} after its acknowledgement", group.space, writes).start(delay / 1000 + late)
             self._finish()
         else:
             self._writeout = WriteOut(chip, group.track, group.space, writes, self._finish)
@@ -100,6 +101,13 @@ class Stopping:
             for queue in self._group.queues.values()
             if queue.stream.heap_address
         ]
+
+    def _late(self) -> float | None:
+        """By how many seconds more the write-out comes, after the acknowledgement; None: before it, as it must."""
+        state = Csg.STATES[self._state or 0].lower()
+        if rule := self._chip.misbehaviour.strikes("state-early", self._group.index, state=state):
+            return rule.seconds
+        return 0.0 if self._chip.params.integer("ack.first") else None
 
     def _finish(self) -> None:
         self._writeout = None

@@ -581,6 +581,18 @@ def test_acknowledgement_first_is_wrong_on_purpose(make_bench: Any) -> None:
     bench.pump(lambda: bench.read("MMU_INT_RAWSTAT") == 2)
 
 
+@pytest.mark.parametrize(("state", "name"), [(SUSPEND, "suspend"), (TERMINATE, "terminate")])
+def test_heap_contexts_are_written_after_an_early_acknowledgement(make_bench: Any, state: int, name: str) -> None:
+    bench = heap_bench(make_bench, "writeout.delay_ms=0")
+    bench.gpu.chip.misbehaviour.arm([parse(f"state-early,state={name},ms=3")])
+    bench.request(state)
+    assert bench.acknowledged(state)
+    assert not bench.texts("write-out")
+    lose_heap(bench)  # a correct driver may do so now
+    bench.pump(lambda: bench.read("MMU_INT_RAWSTAT") == 2)
+    assert bench.texts("injected")
+
+
 def test_size_offset_source(make_bench: Any) -> None:
     bench = heap_bench(
         make_bench, "writeout.size=8", "writeout.offset=16", "writeout.source=lsu", "writeout.delay_ms=0"
