@@ -4,7 +4,7 @@
 A block is a run of instructions that only change registers, followed by one that may do more. It depends only on its
 instruction words, not on its address. Every slice reads the code from memory again, and finds its blocks by what it
 has read. Within a slice the interpreter need see only the stream's own stores: `StreamMachine.store` drops the fetched
-code when a store hits one of its pages.
+code when a store hits it.
 """
 
 from __future__ import annotations

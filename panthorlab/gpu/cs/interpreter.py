@@ -55,7 +55,7 @@ class Interpreter:
             if following <= pc:
                 backward += 1
                 if backward == 1 or following == pc or backward % _SPIN_SAMPLE == 0:
-                    following, left, spins = self._circle(m, following, pc, left)
+                    following, left, backward, spins = self._circle(m, following, pc, left, backward)
                     blocks, low = m.blocks, m.low
                     if spins:
                         m.pc, m.left = following, left
@@ -64,22 +64,22 @@ class Interpreter:
         m.pc, m.left = pc, 0
         return RUNNING
 
-    def _circle(self, m: StreamMachine, head: int, end: int, left: int) -> tuple[int, int, bool]:
+    def _circle(self, m: StreamMachine, head: int, end: int, left: int, backward: int) -> tuple[int, int, int, bool]:
         """At a branch from `end` back to `head`: run the translated loop, if there is one. Returns the PC, the rest of
-        the budget, and whether the stream only spins."""
+        the budget, the branches backward so far, and whether the stream only spins."""
         count = (end - head >> 3) + 1
-        least = max(0, left - _SPIN_SAMPLE * count)  # come back after some rounds to check for spinning
+        loop = None
         while not self._spins(m, head):
-            loop = self._loop_at(m, head, end)
+            loop = loop or self._loop_at(m, head, end)
             if loop is None or not 1 < count <= left:
-                return head, left, False
+                return head, left, backward, False
             m.left = left
-            pc = loop(m, head, least)
-            left = m.left - 1
-            least = 0
-            if pc != head:
-                return pc, left, False
-        return head, left, True
+            rounds = _SPIN_SAMPLE - backward % _SPIN_SAMPLE
+            pc, rest = loop(m, head, rounds)
+            left, backward = m.left - 1, backward + rounds - rest
+            if rest:
+                return pc, left, backward, False
+        return head, left, backward, True
 
     def _spins(self, m: StreamMachine, pc: int) -> bool:
         """Whether the previous check was at this PC with the same registers, without visible effects since."""

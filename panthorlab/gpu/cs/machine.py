@@ -244,9 +244,16 @@ class StreamMachine:
     def store(self, va: int, data: bytes, requester: Requester = Requester.LSU) -> None:
         self.memory.write(va, data, requester)
         self.effects += 1
-        pages = self.code_pages
-        if pages and (va >> 12 in pages or (va + len(data) - 1) >> 12 in pages):
+        pages, end = self.code_pages, va + len(data)
+        if pages and (va >> 12 in pages or end - 1 >> 12 in pages) and self._has_fetched(va, end):
             self.forget_code()
+
+    def _has_fetched(self, start: int, end: int) -> bool:
+        """Whether fetched code is among these bytes: programs keep data behind their code, in the same page."""
+        for low, window in self.windows.values():  # noqa: SIM110 - a generator takes longer than the store
+            if low < end and start < low + 8 * len(window.words):
+                return True
+        return False
 
     # --- scoreboards and asynchronous work
 

@@ -3,13 +3,17 @@
 
 A translation depends only on the code's words, so `fetch` finds it by the words: the address does not matter, and the
 look-up proves that memory still holds these words. Register instructions, loads, stores and waits are folded into the
-source; of the others that go on behind themselves (sync objects, work), it calls the interpreter's closures.
+source; of the others that go on behind themselves (work, waits for sync objects), it calls the interpreter's closures.
+
+Within a loop, a branch over instructions is an `if`. Those it passes over are given back to the instructions left, so
+that these are always what is left at the loop's head less the places passed. Any other branch forward, out of the loop
+or out of such an `if`, is taken by leaving the translation.
 """
 
 from __future__ import annotations
 
 import struct
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 from panthorlab.gpu.cs.codec import BadInstructionError, Instruction, decode
@@ -25,9 +29,10 @@ if TYPE_CHECKING:
 LONGEST = 64
 """Maximum length of translated code in instructions; longer loops lose little time to dispatch."""
 
-CompiledLoop = Callable[["StreamMachine", int, int], int]
-"""(machine, address, least) -> address. Runs whole rounds as long as at least `least` instructions are left after each.
-As after any `Tail`, PC and the instructions left are those of the instruction that was executed last, or that raised.
+CompiledLoop = Callable[["StreamMachine", int, int], tuple[int, int]]
+"""(machine, address, rounds) -> (address, rounds not made). A round ends with the branch back; none is begun for whose
+whole length the instructions left would not suffice. As after any `Tail`, PC and the instructions left are those of the
+instruction that was executed last, or that raised.
 """
 
 _CONDITION = (
@@ -54,23 +59,58 @@ def translate(isa: InstructionSet, words: tuple[int, ...]) -> CompiledLoop | Non
     except BadInstructionError:
         return None
     backward = last.spec.mnemonic == "BRANCH" and last["offset"] == -len(words) and not last.reserved
-    if not backward or any(i.spec.mnemonic in _LAST | _LOOPS for i in others):
+    if not backward or not all(_stays_forward(i) for i in others):
         return None
     count = len(words)
     lines = [
-        "def loop(m, at, least):",
-        f"    r = m.regs; left = m.left; least += {count}",
-        "    while left >= least:",
-        *(f"        {line}" for line in _source(others)),
+        "def loop(m, at, rounds):",
+        "    r = m.regs; left = m.left",
+        f"    while rounds and left >= {count}:",
+        *_indented(_branching(others, 0), 2),
         f"        v = r[{last['value']}]",
         f"        left -= {count}",
         f"        if not ({_CONDITION[last['cond']]}):",
         "            m.left = left + 1",
-        f"            return at + {8 * count}",
+        f"            return at + {8 * count}, rounds",
+        "        rounds -= 1",
         "    m.left = left + 1",
-        "    return at",
+        "    return at, rounds",
     ]
     return cast(CompiledLoop, _compiled(isa, words, lines))
+
+
+def _stays_forward(i: Instruction) -> bool:
+    if i.spec.mnemonic == "BRANCH":
+        return i["offset"] >= 0 and not i.reserved
+    return i.spec.mnemonic not in _LAST | _LOOPS
+
+
+def _branching(instructions: Sequence[Instruction], first: int) -> Iterator[str]:
+    """Lines for `instructions`, the first of which has place `first`, and for the branches among them."""
+    at, end = 0, len(instructions)
+    while at < end:
+        i, place = instructions[at], first + at
+        at += 1
+        if i.spec.mnemonic != "BRANCH":
+            yield from _source([i], place, ", rounds")
+            continue
+        passed = i["offset"]
+        if not passed:
+            continue
+        yield f"v = r[{i['value']}]"
+        yield f"if {_CONDITION[i['cond']]}:"
+        if at + passed > end:
+            yield f"    {_here(place)}"
+            yield f"    return tails[{place}](m, m.pc), rounds"
+            continue
+        yield f"    left += {passed}"
+        yield "else:"
+        yield from _indented([*_branching(instructions[at : at + passed], place + 1), "pass"], 1)
+        at += passed
+
+
+def _indented(lines: Iterable[str], depth: int) -> Iterator[str]:
+    return (4 * depth * " " + line for line in lines)
 
 
 def translate_run(isa: InstructionSet, words: Sequence[int]) -> Tail | None:
@@ -117,9 +157,18 @@ def _compiled(isa: InstructionSet, words: Sequence[int], lines: list[str]) -> ob
     return names[lines[0].removeprefix("def ").partition("(")[0]]
 
 
-def _source(instructions: Sequence[Instruction], first: int = 0) -> Iterator[str]:
+def _source(instructions: Sequence[Instruction], first: int = 0, also: str = "") -> Iterator[str]:
+    """Lines for `instructions` without branches; the first has place `first`. `also`: what the function returns beside
+    the address."""
     for place, i in enumerate(instructions, first):
-        yield from (_closure if i.reserved else _SOURCE.get(i.spec.mnemonic, _closure))(i, place)
+        emit = _closure if i.reserved else _SOURCE.get(i.spec.mnemonic, _closure)
+        if emit not in _STORES:
+            yield from emit(i, place)
+            continue
+        yield "code = m.windows"
+        yield from emit(i, place)
+        yield "if m.windows is not code:"  # the program has overwritten fetched code, maybe this
+        yield f"    return m.pc + 8{also}"
 
 
 # --- one instruction as lines of source; `place` counts instructions from the loop's head
@@ -183,23 +232,16 @@ def _store(i: Instruction, place: int) -> Iterator[str]:
     words = i["mask"].bit_count()
     if not words:
         return
-    yield f"{_here(place)}; code = m.windows"
+    yield _here(place)
     yield _address(i)
     values = ", ".join(f"r[{i['base'] + n}]" for n in range(16) if i["mask"] >> n & 1)
     yield f"m.store(va & {M64}, pack('<{words}I', {values}))"
-    yield from _UNLESS_OVERWRITTEN
 
 
 def _closure(_i: Instruction, place: int) -> Iterator[str]:
-    yield f"{_here(place)}; code = m.windows"
+    yield _here(place)
     yield f"tails[{place}](m, m.pc)"
-    yield from _UNLESS_OVERWRITTEN
 
-
-_UNLESS_OVERWRITTEN = (
-    "if m.windows is not code:",  # the program has overwritten fetched code, maybe this
-    "    return m.pc + 8",
-)
 
 _SOURCE: Mapping[str, Callable[[Instruction, int], Iterator[str]]] = {
     "NOP": _nop,
@@ -212,3 +254,5 @@ _SOURCE: Mapping[str, Callable[[Instruction, int], Iterator[str]]] = {
     "LOAD_MULTIPLE": _load,
     "STORE_MULTIPLE": _store,
 }
+_STORES = frozenset({_store, _closure})
+"""What may write to memory."""

@@ -264,46 +264,50 @@ class Bench:
         for i, word in enumerate(words):
             self.put_quad(self.user.pa(STREAM_VA) + 8 * i, self.word_of(word))
 
-    def put_ring(self, *words: int, at: int = 0) -> None:
+    def put_ring(self, *words: int, at: int = 0, slot: int = 0) -> None:
         """Instructions into the ring; INSERT moves behind them."""
         for i, word in enumerate(words):
-            self.put_quad(self.user.pa(RING_VA) + (at + 8 * i) % 0x1000, self.word_of(word))
-        self.put_iface64(RING_IFACE, at + 8 * len(words))
+            self.put_quad(self.user.pa(self.ring_va(slot)) + (at + 8 * i) % 0x1000, self.word_of(word))
+        self.put_iface64(RING_IFACE + 0x2000 * slot, at + 8 * len(words))
 
-    def prepare_group(self, streams: int = 1, space: int = 1) -> None:
-        """The input words of CSG 0 and its streams, as panthor writes them before START."""
+    def ring_va(self, slot: int) -> int:
+        """Where the group on this slot has its ring."""
+        return RING_VA + 0x10000 * slot
+
+    def prepare_group(self, streams: int = 1, space: int = 1, slot: int = 0) -> None:
+        """The input words of a CSG and its streams, as panthor writes them before START."""
         for stream in range(streams):
-            at = self.layout.cs_input(0, stream)
-            self.put_iface64(at + CsIn.RINGBUF_BASE, RING_VA)
+            at, pointers = self.layout.cs_input(slot, stream), RING_IFACE + (slot + stream) * 0x2000
+            self.put_iface64(at + CsIn.RINGBUF_BASE, self.ring_va(slot))
             self.put_iface(at + CsIn.RINGBUF_SIZE, 0x1000)
-            self.put_iface64(at + CsIn.RINGBUF_INPUT, RING_IFACE + stream * 0x2000)
-            self.put_iface64(at + CsIn.RINGBUF_OUTPUT, RING_IFACE + stream * 0x2000 + 0x1000)
-            self.put_iface(at + CsIn.CONFIG, 1 << 8)
+            self.put_iface64(at + CsIn.RINGBUF_INPUT, pointers)
+            self.put_iface64(at + CsIn.RINGBUF_OUTPUT, pointers + 0x1000)
+            self.put_iface(at + CsIn.CONFIG, slot + 1 << 8)
             self.put_iface(at + CsIn.ACK_IRQ_MASK, 0xFFFFFFFF)
             request = self.iface(at + CsIn.REQ) & ~7
             self.put_iface(at + CsIn.REQ, request | 1 | 1 << 8 | 1 << 10)
-        self.put_iface(self.layout.csg_input(0) + CsgIn.CONFIG, space)
-        self.put_iface64(self.layout.csg_input(0) + CsgIn.SUSPEND_BUF, SUSPEND_BUF)
-        self.put_iface(self.layout.csg_input(0) + CsgIn.ACK_IRQ_MASK, 0xFFFFFFFF)
+        self.put_iface(self.layout.csg_input(slot) + CsgIn.CONFIG, space)
+        self.put_iface64(self.layout.csg_input(slot) + CsgIn.SUSPEND_BUF, SUSPEND_BUF)
+        self.put_iface(self.layout.csg_input(slot) + CsgIn.ACK_IRQ_MASK, 0xFFFFFFFF)
 
-    def request(self, state: int, toggles: int = 0) -> None:
-        """CSG_REQ.STATE and toggle bits of CSG 0, and the doorbell."""
-        at_in, at_out = self.layout.csg_input(0), self.layout.csg_output(0)
+    def request(self, state: int, toggles: int = 0, slot: int = 0) -> None:
+        """CSG_REQ.STATE and toggle bits of a CSG, and the doorbell."""
+        at_in, at_out = self.layout.csg_input(slot), self.layout.csg_output(slot)
         request = self.iface(at_in + CsgIn.REQ)
         ack = self.iface(at_out + CsgOut.ACK)
         request = request & ~(7 | toggles) | state | ~ack & toggles
         self.put_iface(at_in + CsgIn.REQ, request)
         self.put_iface(at_in + CsgIn.DOORBELL_REQ, self.iface(at_out + CsgOut.DOORBELL_ACK) ^ 1)
-        self.ring_global(1)
+        self.ring_global(1 << slot)
 
-    def acknowledged(self, state: int) -> bool:
-        return self.iface(self.layout.csg_output(0) + CsgOut.ACK) & 7 == state
+    def acknowledged(self, state: int, slot: int = 0) -> bool:
+        return self.iface(self.layout.csg_output(slot) + CsgOut.ACK) & 7 == state
 
-    def start(self, state: int = 1) -> None:
-        """Put the group on slot 0: START or RESUME."""
-        self.prepare_group()
-        self.request(state, toggles=0x10)
-        assert self.acknowledged(state)
+    def start(self, state: int = 1, slot: int = 0) -> None:
+        """Put the group on a slot: START or RESUME."""
+        self.prepare_group(slot=slot)
+        self.request(state, toggles=0x10, slot=slot)
+        assert self.acknowledged(state, slot)
 
     def take_events(self) -> int:
         """CSG events of slot 0 that are pending; then they are taken, as the driver's handler does."""

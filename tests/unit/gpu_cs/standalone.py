@@ -218,9 +218,10 @@ class Rig:
         index: int = 0,
         heaps: GroupHeaps | None = None,
         fetcher: Fetcher = FETCHER,
+        firmware: RecordingFirmware | None = None,
     ) -> None:
         self.memory = memory or PagedMemory()
-        self.firmware = RecordingFirmware()
+        self.firmware = firmware or RecordingFirmware()
         self.params = params or CsParams()
         self.index = index
         self.ring = self.RING + index * 0x1000

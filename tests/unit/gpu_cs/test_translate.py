@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from panthorlab.gpu.cs import fetch
 from panthorlab.gpu.cs.codec import assemble
 from panthorlab.gpu.cs.fetch import Fetcher
+from panthorlab.gpu.cs.machine import StreamMachine
+from panthorlab.gpu.cs.ports import Requester
 from panthorlab.gpu.cs.state import StreamState
 from panthorlab.gpu.cs.translate import LONGEST, translate, translate_run
 from panthorlab.gpu.cs.v10 import V10
-from tests.unit.gpu_cs.standalone import Rig, encode
+from tests.unit.gpu_cs.standalone import RecordingFirmware, Rig, encode
 
 E = encode
 LOW = st.integers(2, 14)
@@ -57,7 +59,12 @@ BODY = st.lists(
             EVEN,
             st.integers(0, 1),
         ),
-        st.builds(lambda c, v, o: E("BRANCH", cond=c, value=v, offset=o), st.integers(0, 6), LOW, st.integers(0, 2)),
+        st.builds(
+            lambda c, v, o: E("BRANCH", cond=c, value=v, offset=o),
+            st.integers(0, 6),
+            st.integers(0, 14),
+            st.one_of(st.integers(0, 3), st.integers(0, 14)),  # over some, out of the loop, out of the buffer
+        ),
         st.sampled_from(
             [
                 E("RUN_COMPUTE", progress=1),
@@ -75,6 +82,10 @@ BODY = st.lists(
 )
 
 
+BEHIND = [E("ADD_IMM32", dst=24, src=24, imm=1)] * 4
+"""What follows a loop: registers say by how many ways it was left, and where they led."""
+
+
 def program(body: Sequence[int], times: int) -> list[int]:
     return [
         E("MOVE", dst=16, imm=Rig.DATA),
@@ -82,7 +93,25 @@ def program(body: Sequence[int], times: int) -> list[int]:
         *body,
         E("ADD_IMM32", dst=0, src=0, imm=-1),
         E("BRANCH", cond=1, value=0, offset=-len(body) - 2),
+        *BEHIND,
     ]
+
+
+class Witness(RecordingFirmware):
+    """Hears of a store into a sync object where the stream is then, and sees what the memory holds for those that it
+    wakes."""
+
+    rig: Rig
+
+    def sync_update(self) -> None:
+        self._hear("sync_update")
+
+    def wake_group(self) -> None:
+        self._hear("wake_group")
+
+    def _hear(self, what: str) -> None:
+        machine = self.rig.stream._m
+        self.events.append((what, machine.pc, machine.left, hash(self.rig.memory.peek(Rig.DATA, 512))))
 
 
 def history(
@@ -93,7 +122,8 @@ def history(
     also: tuple[int, Sequence[int]] = (Rig.CODE + 0x8000, ()),
 ) -> list[object]:
     """What can be seen after each slice, and at the end. `also`: address and words of more code."""
-    rig = Rig(fetcher=Fetcher(V10))
+    firmware = Witness()
+    firmware.rig = rig = Rig(fetcher=Fetcher(V10), firmware=firmware)
     rig.memory.poke(also[0], assemble(also[1]))
     rig.submit(*words)
     seen: list[object] = []
@@ -101,7 +131,7 @@ def history(
         patch.object(fetch, "translate", translate if translated else lambda _isa, _words: None),
         patch.object(fetch, "_HOT", 2 if translated else -1),
     ):
-        for budget in (*budgets, 100_000):
+        for budget in (*budgets, 20_000):
             result = rig.stream.run(budget)
             saved = rig.stream.save()
             seen.append(
@@ -134,6 +164,7 @@ def test_every_condition_leaves_the_loop_where_the_interpreter_does(body: list[i
         *body,
         E("ADD_IMM32", dst=0, src=0, imm=step),
         E("BRANCH", cond=condition, value=0, offset=-len(body) - 2),
+        *BEHIND,
     ]
     budgets = [900, 64, 77]
     one, other = (history(words, budgets, translated=flag)[:3] for flag in (True, False))
@@ -152,6 +183,109 @@ def test_a_branch_inside_a_loop_is_taken() -> None:
     body = [E("BRANCH", cond=6, offset=1), E("ADD_IMM32", dst=2, src=2, imm=1), E("ADD_IMM32", dst=3, src=3, imm=1)]
     registers = history(program(body, 100), [5000], translated=True)[0][2]  # type: ignore[index]
     assert registers[2:4] == (0, 100)
+
+
+COUNTING = [
+    E("MOVE", dst=16, imm=Rig.CODE + 2064),
+    E("MOVE32", dst=2, imm=0),
+    E("MOVE32", dst=4, imm=70),
+    E("ADD_IMM32", dst=2, src=2, imm=1),
+    E("SYNC_SET32", addr=16, data=2),
+    E("ADD_IMM32", dst=4, src=4, imm=-1),
+    E("BRANCH", cond=2, value=4, offset=1),
+    E("BRANCH", cond=2, value=10, offset=-5),
+    *BEHIND,
+]
+"""As IGT's tests of the scheduler count: out from the middle, always back at the end, into the page of the code."""
+
+
+@pytest.mark.parametrize("budget", range(1, 40))
+def test_slices_of_each_length_end_where_the_interpreter_ends_them(budget: int) -> None:
+    """Of a loop that is left from its middle, and of one with branches in branches, some to the same place."""
+    nested = program(
+        [
+            E("ADD_IMM32", dst=2, src=2, imm=-3),
+            E("BRANCH", cond=4, value=2, offset=5),
+            E("ADD_IMM32", dst=3, src=3, imm=1),
+            E("BRANCH", cond=3, value=2, offset=3),
+            E("SYNC_ADD32", addr=16, data=3),
+            E("BRANCH", cond=1, value=2, offset=2),
+            E("ADD_IMM32", dst=2, src=2, imm=40),
+            E("ADD_IMM32", dst=5, src=5, imm=1),
+        ],
+        60,
+    )
+    for words in (COUNTING, nested):
+        one, other = (history(words, [budget] * (700 // budget), translated=flag) for flag in (True, False))
+        assert one == other
+
+
+def test_a_loop_with_its_way_out_in_the_middle_is_fetched_once() -> None:
+    """And stays translated, though it stores into the page of its code."""
+    assert translate(V10, tuple(COUNTING[3:8])) is not None
+    rig = Rig()
+    rig.submit(*COUNTING)
+    fetched: list[int] = []
+
+    def before(va: int, _size: int, requester: Requester) -> None:
+        if requester is Requester.PREFETCH:
+            fetched.append(va)
+
+    rig.memory.before_access = before
+    assert rig.stream.run(20_000).state is StreamState.IDLE
+    assert rig.memory.peek32(Rig.CODE + 2064) == 70
+    assert fetched == [Rig.RING, Rig.CODE]
+
+
+def test_a_branch_out_of_the_buffer_is_fatal_in_the_middle_of_a_translated_loop() -> None:
+    words = [*COUNTING[:6], E("BRANCH", cond=2, value=4, offset=1000), *COUNTING[7:]]
+    one, other = (history(words, [200, 5000], translated=flag) for flag in (True, False))
+    assert one == other
+    assert any(event[0] == "fatal" for event in one[-2])  # type: ignore[attr-defined]
+
+
+@given(
+    BODY,
+    st.integers(-20, 40),
+    st.integers(1, 4),
+    st.sampled_from(["STORE_MULTIPLE", "SYNC_SET32", "SYNC_SET64"]),
+    st.lists(st.integers(1, 700), max_size=3),
+)
+def test_what_a_loop_writes_around_its_code_is_executed_where_that_is_code(
+    body: list[int], start: int, words: int, name: str, budgets: list[int]
+) -> None:
+    """It writes NOPs or half of them, from `start` words before or behind its head onwards. The reference fetches its
+    code again after each store."""
+    store = (
+        E("STORE_MULTIPLE", base=30, addr=28, mask=(1 << words) - 1)
+        if name == "STORE_MULTIPLE"
+        else E(name, addr=28, data=30)
+    )
+    code = [
+        E("MOVE", dst=28, imm=Rig.CODE + 8 + 4 * start),
+        *program([*body, store, E("ADD_IMM64", dst=28, src=28, imm=4)], 40),
+    ]
+    before = (Rig.CODE - 4096, [0])
+    one = history(code, budgets, translated=True, also=before)
+    with patch.object(StreamMachine, "_has_fetched", lambda _machine, _start, _end: True):
+        other = history(code, budgets, translated=False, also=before)
+    assert one == other
+
+
+@pytest.mark.parametrize("offset", [-4, 0, 20, 24])
+def test_only_a_store_into_what_was_fetched_has_it_fetched_again(offset: int) -> None:
+    rig = Rig()
+    fetched: list[int] = []
+
+    def before(va: int, _size: int, requester: Requester) -> None:
+        if requester is Requester.PREFETCH:
+            fetched.append(va)
+
+    code = Rig.CODE + 64
+    rig.memory.before_access = before
+    rig.submit(E("MOVE", dst=28, imm=code + offset), E("STORE_MULTIPLE", base=30, addr=28, mask=1), E("NOP"), at=code)
+    assert rig.run() is StreamState.IDLE
+    assert len(fetched) == (4 if 0 <= offset < 24 else 2)
 
 
 def test_a_loop_that_rewrites_itself_executes_what_it_wrote() -> None:
@@ -181,7 +315,9 @@ def test_long_loops_and_others_stay_with_the_interpreter() -> None:
     long = [*[E("NOP")] * LONGEST, E("BRANCH", cond=6, offset=-LONGEST - 1)]
     assert translate(V10, tuple(long)) is None
     assert translate(V10, (E("ERROR_BARRIER"), E("BRANCH", cond=6, offset=-2))) is None
-    assert translate(V10, (E("BRANCH", cond=2, offset=0), E("BRANCH", cond=6, offset=-2))) is None
+    assert translate(V10, (E("BRANCH", cond=2, offset=-1), E("BRANCH", cond=6, offset=-2))) is None
+    assert translate(V10, (E("BRANCH", cond=2, offset=1) | 1 << 50, E("BRANCH", cond=6, offset=-2))) is None
+    assert translate(V10, (E("BRANCH", cond=2, offset=1), E("BRANCH", cond=6, offset=-2))) is not None
     assert translate(V10, (E("NOP"), E("BRANCH", cond=6, offset=-3))) is None
     assert translate(V10, (E("NOP"), 0xFF << 56)) is None
     assert translate(V10, (E("NOP"), E("BRANCH", cond=6, offset=-2))) is not None
@@ -192,6 +328,27 @@ def test_a_loop_without_any_effect_is_still_told_from_work(body: list[int]) -> N
     rig = Rig()
     rig.submit(E("MOVE", dst=16, imm=Rig.DATA), *body, E("BRANCH", cond=2, value=2, offset=-len(body) - 1))
     assert rig.stream.run(100_000).state is StreamState.SPINNING
+
+
+@pytest.mark.parametrize("rounds", [*range(1, 36), 63, 64, 65])
+def test_a_loop_comes_to_be_without_effect_where_the_interpreter_sees_it(rounds: int) -> None:
+    """Registers change until a sum has come to its least, so many rounds; its branch leads behind or to its head."""
+    words = [
+        E("MOVE32", dst=2, imm=rounds),
+        E("MOVE32", dst=4, imm=1),
+        E("ADD_IMM32", dst=3, src=2, imm=-1),
+        E("UMIN32", dst=2, src1=2, src2=3),
+        E("BRANCH", cond=2, value=2, offset=1),
+        E("ADD_IMM32", dst=5, src=5, imm=1),
+        E("BRANCH", cond=3, value=2, offset=-5),
+        *program([E("NOP")], rounds),
+        E("NOP"),
+        E("BRANCH", cond=6, offset=-2),
+    ]
+    for repeated in (words, [*words[:6], E("BRANCH", cond=6, offset=-5)], words[-2:]):
+        one, other = (history(repeated, [20 + rounds, 500], translated=flag) for flag in (True, False))
+        assert one == other
+        assert StreamState.SPINNING in [result[1] for result in one[:3]]  # type: ignore[index]
 
 
 @given(BODY, BODY, st.integers(1, 5), st.lists(st.integers(1, 40), max_size=40))
