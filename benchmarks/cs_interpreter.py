@@ -190,21 +190,12 @@ def loops_of_groups(groups: int) -> float:
     with closing(Bench(G610)) as bench:
         bench.boot()
         bench.make_user_memory()
-        codes = [STREAM_VA + 0x10000 * slot for slot in range(groups)]
-        for slot, code in enumerate(codes):
-            bench.user.map(bench.ring_va(slot))
-            for n, word in enumerate(counting_loop(code + COUNTER)):
-                bench.put_quad(bench.user.map(code) + 8 * n, word)
-            bench.start(slot=slot)
+        counters = [bench.code_va(slot) + COUNTER for slot in range(groups)]
         began = time.process_time()
-        for slot, code in enumerate(codes):
-            size = 8 * len(counting_loop(code))
-            call = [encode("MOVE", dst=92, imm=code), encode("MOVE32", dst=94, imm=size)]
-            bench.put_ring(*call, encode("CALL", addr=92, length=94), slot=slot)
-            bench.ring(1 + slot)
+        bench.start_calls([counting_loop(counter) for counter in counters])
         bench.pump()
         elapsed = time.process_time() - began
-        if any(bench.word(bench.user.pa(code + COUNTER)) != COUNTED for code in codes):
+        if any(bench.word(bench.user.pa(counter)) != COUNTED for counter in counters):
             raise RuntimeError("the loops did not count to their end")
         return bench.reporter.counts["instructions"] / elapsed
 

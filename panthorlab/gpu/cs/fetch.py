@@ -102,10 +102,9 @@ class Fetcher:
         return block
 
     def _translate(self, window: CodeWindow, at: int) -> None:
-        simples, count, tail = window.blocks[at]
-        if tail is not None:
-            run = translate_run(self.isa, window.words[(at >> 3) + count :])
-            window.blocks[at] = simples, count, run or tail
+        run = translate_run(self.isa, window.words[at >> 3 :], window.blocks[at])
+        if run is not None:
+            window.blocks[at] = (), 0, run
 
     def loop_at(self, machine: StreamMachine, head: int, end: int) -> CompiledLoop | None:
         """The translated loop from `head` to the branch at `end`, if it is within one fetched page."""

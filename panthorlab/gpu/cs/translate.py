@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, cast
 
 from panthorlab.gpu.cs.codec import BadInstructionError, Instruction, decode
 from panthorlab.gpu.cs.loadstore import LSU, runs_of
-from panthorlab.gpu.cs.machine import M32, M64, Tail
+from panthorlab.gpu.cs.machine import M32, M64, Block, Simple, Tail
 from panthorlab.gpu.cs.opcodes import InstructionSet
 from panthorlab.gpu.cs.state import BlockedReason
 from panthorlab.gpu.cs.units import bind
@@ -44,8 +44,8 @@ _CONDITION = (
     "v < 0x80000000",
     "True",
 )
-_LAST = frozenset({"CALL", "SET_EXCEPTION_HANDLER", "ERROR_BARRIER"})
-"""What may go on elsewhere than behind itself: no run goes on after it."""
+_LAST = frozenset({"CALL"})
+"""What goes on elsewhere: no run goes on after it."""
 _LOOPS = frozenset({"BRANCH", "JUMP"})
 """What a loop ends with: the interpreter must see it."""
 
@@ -64,7 +64,7 @@ def translate(isa: InstructionSet, words: tuple[int, ...]) -> CompiledLoop | Non
     count = len(words)
     lines = [
         "def loop(m, at, rounds):",
-        "    r = m.regs; left = m.left",
+        "    r = m.regs; left = m.left; blocks = m.blocks",
         f"    while rounds and left >= {count}:",
         *_indented(_branching(others, 0), 2),
         f"        v = r[{last['value']}]",
@@ -113,9 +113,9 @@ def _indented(lines: Iterable[str], depth: int) -> Iterator[str]:
     return (4 * depth * " " + line for line in lines)
 
 
-def translate_run(isa: InstructionSet, words: Sequence[int]) -> Tail | None:
-    """Translate as much as runs straight on from the first word. Executes that alone if the instructions left do not
-    suffice for all. None: nothing is gained."""
+def translate_run(isa: InstructionSet, words: Sequence[int], block: Block) -> Tail | None:
+    """Translate as much as runs straight on from the first word, at which `block` begins. Executes that alone if the
+    instructions left do not suffice for all. None: nothing is gained."""
     run: list[Instruction] = []
     for word in words[:LONGEST]:
         try:
@@ -127,26 +127,40 @@ def translate_run(isa: InstructionSet, words: Sequence[int]) -> Tail | None:
             break
         if run[-1].spec.mnemonic in _LAST:
             break
-    if len(run) < 2:
-        return None
-    *others, last = run
     count = len(run)
+    simples, length, tail = block
+    if tail is None or count < length + 2:
+        return None
     lines = [
         "def run(m, at):",
-        "    r = m.regs; left = m.left",
-        f"    if left < {count}: return tails[0](m, at)",
-        *(f"    {line}" for line in _source(others)),
+        "    r = m.regs; left = m.left; blocks = m.blocks",
+        f"    if left < {count}: return block(m, at)",
+        *_indented(_source(run), 1),
         f"    {_here(count - 1)}",
+        f"    return at + {8 * count}",
     ]
-    if last.spec.mnemonic in _SOURCE and not last.reserved:
-        lines += [*(f"    {line}" for line in _source([last], count - 1)), "    return m.pc + 8"]
-    else:
-        lines += [f"    return tails[{count - 1}](m, m.pc)"]
-    return cast(Tail, _compiled(isa, words[:count], lines))
+    return cast(Tail, _compiled(isa, words[:count], lines, block=_alone(simples, tail)))
 
 
-def _compiled(isa: InstructionSet, words: Sequence[int], lines: list[str]) -> object:
-    names: dict[str, object] = {
+def _alone(simples: Sequence[Simple], tail: Tail) -> Tail:
+    """Executes a block as the interpreter does."""
+    count = len(simples)
+
+    def alone(machine: StreamMachine, pc: int) -> int:
+        left = machine.left
+        for simple in simples[:left]:
+            simple(machine.regs)
+        if left <= count:
+            machine.pc, machine.left = pc + 8 * left - 8, 1
+            return pc + 8 * left
+        machine.pc, machine.left = pc + 8 * count, left - count
+        return tail(machine, machine.pc)
+
+    return alone
+
+
+def _compiled(isa: InstructionSet, words: Sequence[int], lines: list[str], **names: object) -> object:
+    names |= {
         "pack": struct.pack,
         "unpack": struct.unpack,
         "LSU": LSU,
@@ -162,13 +176,10 @@ def _source(instructions: Sequence[Instruction], first: int = 0, also: str = "")
     the address."""
     for place, i in enumerate(instructions, first):
         emit = _closure if i.reserved else _SOURCE.get(i.spec.mnemonic, _closure)
-        if emit not in _STORES:
-            yield from emit(i, place)
-            continue
-        yield "code = m.windows"
         yield from emit(i, place)
-        yield "if m.windows is not code:"  # the program has overwritten fetched code, maybe this
-        yield f"    return m.pc + 8{also}"
+        if emit in _LEAVES:
+            yield "if m.blocks is not blocks:"  # it goes on elsewhere, or has overwritten fetched code, maybe this
+            yield f"    return pc{also}"
 
 
 # --- one instruction as lines of source; `place` counts instructions from the loop's head
@@ -235,12 +246,26 @@ def _store(i: Instruction, place: int) -> Iterator[str]:
     yield _here(place)
     yield _address(i)
     values = ", ".join(f"r[{i['base'] + n}]" for n in range(16) if i["mask"] >> n & 1)
-    yield f"m.store(va & {M64}, pack('<{words}I', {values}))"
+    yield f"m.store(va & {M64}, pack('<{words}I', {values})); pc = m.pc + 8"
+
+
+def _sync_write(i: Instruction, place: int) -> Iterator[str]:
+    if i["propagate"] or i["wait"]:  # the status, too, or maybe later
+        yield from _closure(i, place)
+        return
+    size, wide = (8, "Q") if i.spec.mnemonic.endswith("64") else (4, "I")
+    yield _here(place)
+    yield f"va = r[{i['addr']}] | r[{i['addr'] + 1}] << 32"
+    yield f"v = r[{i['data']}]" + (f" | r[{i['data'] + 1}] << 32" if size == 8 else "")
+    if i.spec.mnemonic.startswith("SYNC_ADD"):
+        yield f"v = unpack('<{wide}', m.memory.read(va, {size}, LSU))[0] + v & {(1 << 8 * size) - 1}"
+    yield f"m.store(va, pack('<{wide}', v))"
+    yield f"m.firmware.{'wake_group' if i['scope'] else 'sync_update'}(); pc = m.pc + 8"
 
 
 def _closure(_i: Instruction, place: int) -> Iterator[str]:
     yield _here(place)
-    yield f"tails[{place}](m, m.pc)"
+    yield f"pc = tails[{place}](m, m.pc)"
 
 
 _SOURCE: Mapping[str, Callable[[Instruction, int], Iterator[str]]] = {
@@ -253,6 +278,7 @@ _SOURCE: Mapping[str, Callable[[Instruction, int], Iterator[str]]] = {
     "WAIT": _wait,
     "LOAD_MULTIPLE": _load,
     "STORE_MULTIPLE": _store,
+    **dict.fromkeys(("SYNC_ADD32", "SYNC_SET32", "SYNC_ADD64", "SYNC_SET64"), _sync_write),
 }
-_STORES = frozenset({_store, _closure})
-"""What may write to memory."""
+_LEAVES = frozenset({_store, _sync_write, _closure})
+"""What may go on elsewhere than behind itself, or write to memory. `pc` is then where to go on."""

@@ -24,7 +24,7 @@ class SlotEvents:
 
     def __init__(self, mcu: McuPort, index: int, block_in: int, block_out: int) -> None:
         self._mcu, self._index = mcu, index
-        self._in, self._out = block_in, block_out
+        self._request, self._ack = block_in + CsgIn.REQ, block_out + CsgOut.ACK
         self._late: list[_Late] = []
 
     def raise_event(self, bit: int) -> None:
@@ -79,7 +79,7 @@ class SlotEvents:
 
     def _toggle(self, bit: int) -> None:
         memory = self._mcu.memory
-        ack = memory.get(self._out + CsgOut.ACK)
-        if not (ack ^ memory.get(self._in + CsgIn.REQ)) & bit:
-            memory.put(self._out + CsgOut.ACK, ack ^ bit)
+        ack = memory.get(self._ack)
+        if not (ack ^ memory.get(self._request)) & bit:
+            memory.put(self._ack, ack ^ bit)
             self._mcu.chip.job_irq.set(1 << self._index)

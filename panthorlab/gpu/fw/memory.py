@@ -35,7 +35,9 @@ class McuMemory:
 
     def get(self, va: int) -> int:
         """u32 at `va`."""
-        words, _, base = self._page(va)
+        # not only by `_page`: streams that signal at each few instructions ask for two words each time
+        page = self._readable.get(va >> 12) if self._version == self.space.version else None
+        words, _, base = page or self._page(va)
         value: int = words[base + (va & 0xFFF) >> 2]
         return value
 

@@ -7,7 +7,7 @@ import io
 import json
 import os
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -308,6 +308,27 @@ class Bench:
         self.prepare_group(slot=slot)
         self.request(state, toggles=0x10, slot=slot)
         assert self.acknowledged(state, slot)
+
+    def code_va(self, slot: int) -> int:
+        """Where `start_calls` puts the code of the group on this slot."""
+        return STREAM_VA + 0x10000 * slot
+
+    def start_calls(self, codes: Sequence[Sequence[int]]) -> None:
+        """Start a group on a slot for each of `codes`; then, all at once, they have it called in their rings."""
+        for slot, code in enumerate(codes):
+            page = self.user.map(self.code_va(slot))
+            self.user.map(self.ring_va(slot))
+            for n, word in enumerate(code):
+                self.put_quad(page + 8 * n, self.word_of(word))
+            self.start(slot=slot)
+        for slot, code in enumerate(codes):
+            self.put_ring(
+                codec.encode(G610.instructions, "MOVE", dst=92, imm=self.code_va(slot)),
+                codec.encode(G610.instructions, "MOVE32", dst=94, imm=8 * len(code)),
+                codec.encode(G610.instructions, "CALL", addr=92, length=94),
+                slot=slot,
+            )
+            self.ring(1 + slot)
 
     def take_events(self) -> int:
         """CSG events of slot 0 that are pending; then they are taken, as the driver's handler does."""

@@ -10,13 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panthorlab.gpu.cs import fetch
+from panthorlab.gpu.cs import fetch, registers
 from panthorlab.gpu.cs.codec import assemble
 from panthorlab.gpu.cs.fetch import Fetcher
-from panthorlab.gpu.cs.machine import StreamMachine
+from panthorlab.gpu.cs.machine import Block, StreamMachine
+from panthorlab.gpu.cs.params import CsParams
 from panthorlab.gpu.cs.ports import Requester
 from panthorlab.gpu.cs.state import StreamState
 from panthorlab.gpu.cs.translate import LONGEST, translate, translate_run
+from panthorlab.gpu.cs.units import bind
 from panthorlab.gpu.cs.v10 import V10
 from tests.unit.gpu_cs.standalone import RecordingFirmware, Rig, encode
 
@@ -46,12 +48,18 @@ BODY = st.lists(
             st.integers(0, 64),
         ),
         st.builds(
-            lambda n, d, s, p, w: E(n, addr=16, data=d, scope=s, propagate=p, wait=w, signal=1),
+            lambda n, d, s: E(n, addr=16, data=d, scope=s),
             st.sampled_from(["SYNC_ADD32", "SYNC_SET32", "SYNC_ADD64", "SYNC_SET64"]),
             EVEN,
             st.sampled_from([0, 2]),
+        ),
+        st.builds(
+            lambda n, d, p, w, s: E(n, addr=16, data=d, propagate=p, wait=w, signal=s),
+            st.sampled_from(["SYNC_ADD32", "SYNC_SET32", "SYNC_ADD64", "SYNC_SET64"]),
+            EVEN,
             st.integers(0, 1),
-            st.sampled_from([0, 1, 2]),  # 2: it waits for itself
+            st.sampled_from([0, 1, 2]),
+            st.integers(0, 1),  # what waits for the slot that it signals waits for itself, and keeps it busy for ever
         ),
         st.builds(
             lambda n, d, c: E(n, addr=16, data=d, cond=c, reject=1),
@@ -71,6 +79,8 @@ BODY = st.lists(
                 E("FLUSH_CACHE2", l2=3, lsc=3, other=2, flush_id=2, signal=1),
                 E("STORE_STATE", addr=16, state=3),
                 E("PROGRESS_LOAD", dst=2),
+                E("ERROR_BARRIER"),
+                E("STORE_MULTIPLE", base=2, addr=26, mask=3),  # a fault: there is nothing at address 0
                 E("SET_SB_ENTRY", endpoint=1, other=2),
                 E("NOP") | 1 << 3,
                 E("MOVE32", dst=3) | 1 << 40,  # reserved bits
@@ -97,6 +107,15 @@ def program(body: Sequence[int], times: int) -> list[int]:
     ]
 
 
+BUFFER = Rig.CODE + 0x8000
+
+
+def calls(before: Sequence[int], buffer: Sequence[int], times: int) -> list[int]:
+    """A loop of `before` and a call of what is in BUFFER."""
+    call = [E("MOVE", dst=18, imm=BUFFER), E("MOVE32", dst=20, imm=8 * len(buffer)), E("CALL", addr=18, length=20)]
+    return program([*before, *call], times)
+
+
 class Witness(RecordingFirmware):
     """Hears of a store into a sync object where the stream is then, and sees what the memory holds for those that it
     wakes."""
@@ -115,15 +134,12 @@ class Witness(RecordingFirmware):
 
 
 def history(
-    words: Sequence[int],
-    budgets: Sequence[int],
-    *,
-    translated: bool,
-    also: tuple[int, Sequence[int]] = (Rig.CODE + 0x8000, ()),
+    words: Sequence[int], budgets: Sequence[int], *, translated: bool, also: tuple[int, Sequence[int]] = (BUFFER, ())
 ) -> list[object]:
-    """What can be seen after each slice, and at the end. `also`: address and words of more code."""
+    """What can be seen after each slice, and at the end. `also`: address and words of more code. Faults are
+    acknowledged, after which the stream goes on with the next instruction."""
     firmware = Witness()
-    firmware.rig = rig = Rig(fetcher=Fetcher(V10), firmware=firmware)
+    firmware.rig = rig = Rig(CsParams(resume="next"), fetcher=Fetcher(V10), firmware=firmware)
     rig.memory.poke(also[0], assemble(also[1]))
     rig.submit(*words)
     seen: list[object] = []
@@ -134,6 +150,7 @@ def history(
         for budget in (*budgets, 20_000):
             result = rig.stream.run(budget)
             saved = rig.stream.save()
+            rig.stream.acknowledge_fault()
             seen.append(
                 (
                     result.retired,
@@ -205,18 +222,21 @@ def test_slices_of_each_length_end_where_the_interpreter_ends_them(budget: int) 
     nested = program(
         [
             E("ADD_IMM32", dst=2, src=2, imm=-3),
-            E("BRANCH", cond=4, value=2, offset=5),
+            E("BRANCH", cond=4, value=2, offset=4),
             E("ADD_IMM32", dst=3, src=3, imm=1),
-            E("BRANCH", cond=3, value=2, offset=3),
+            E("BRANCH", cond=3, value=2, offset=3),  # farther than the one around it
             E("SYNC_ADD32", addr=16, data=3),
-            E("BRANCH", cond=1, value=2, offset=2),
-            E("ADD_IMM32", dst=2, src=2, imm=40),
-            E("ADD_IMM32", dst=5, src=5, imm=1),
+            E("BRANCH", cond=6, offset=2),
+            E("ADD_IMM32", dst=2, src=2, imm=9),
+            E("SYNC_ADD64", addr=16, data=4, scope=2),
         ],
         60,
     )
-    for words in (COUNTING, nested):
-        one, other = (history(words, [budget] * (700 // budget), translated=flag) for flag in (True, False))
+    called = [*[E("ADD_IMM32", dst=n, src=n, imm=n) for n in (2, 3, 4)], E("WAIT", wait=1), E("MOVE32", dst=5, imm=7)]
+    calling = calls([E("ADD_IMM32", dst=6, src=6, imm=1), E("WAIT", wait=1)], called, 30)
+    for words in (COUNTING, nested, calling):
+        budgets = [budget] * (700 // budget)
+        one, other = (history(words, budgets, translated=flag, also=(BUFFER, called)) for flag in (True, False))
         assert one == other
 
 
@@ -235,6 +255,18 @@ def test_a_loop_with_its_way_out_in_the_middle_is_fetched_once() -> None:
     assert rig.stream.run(20_000).state is StreamState.IDLE
     assert rig.memory.peek32(Rig.CODE + 2064) == 70
     assert fetched == [Rig.RING, Rig.CODE]
+
+
+@pytest.mark.parametrize("name", ["SYNC_ADD32", "SYNC_SET32", "SYNC_ADD64", "SYNC_SET64"])
+def test_sync_objects_of_a_translated_loop_get_the_status_of_what_went_before(name: str) -> None:
+    words = [
+        E("STORE_MULTIPLE", base=2, addr=26, mask=1),  # a fault: there is nothing at address 0
+        *program([E(name, addr=16, data=2, propagate=1), E("ADD_IMM64", dst=16, src=16, imm=16)], 32),
+    ]
+    one, other = (history(words, [5000, 5000], translated=flag) for flag in (True, False))
+    assert one == other
+    status = {"32": 4, "64": 8}[name[-2:]]
+    assert one[-3][-1][status::16] == bytes([1] * 32)  # type: ignore[index]
 
 
 def test_a_branch_out_of_the_buffer_is_fatal_in_the_middle_of_a_translated_loop() -> None:
@@ -288,7 +320,10 @@ def test_only_a_store_into_what_was_fetched_has_it_fetched_again(offset: int) ->
     assert len(fetched) == (4 if 0 <= offset < 24 else 2)
 
 
-def test_a_loop_that_rewrites_itself_executes_what_it_wrote() -> None:
+@pytest.mark.parametrize(
+    "store", [E("STORE_MULTIPLE", base=20, addr=16, mask=3), E("SYNC_SET64", addr=16, data=20)], ids=["store", "sync"]
+)
+def test_a_loop_that_rewrites_itself_executes_what_it_wrote(store: int) -> None:
     """Its stores come nearer with each round, from the page before, until one hits its own head: a MOVE32 that ends it
     then."""
     end = E("MOVE32", dst=0, imm=0)
@@ -298,7 +333,7 @@ def test_a_loop_that_rewrites_itself_executes_what_it_wrote() -> None:
         E("MOVE32", dst=0, imm=1),
         E("MOVE", dst=16, imm=Rig.CODE - 8 * 20),
         E("NOP"),
-        E("STORE_MULTIPLE", base=20, addr=16, mask=3),
+        store,
         E("ADD_IMM64", dst=16, src=16, imm=8),
         E("ADD_IMM32", dst=2, src=2, imm=1),
         E("BRANCH", cond=1, value=0, offset=-5),
@@ -314,7 +349,7 @@ def test_a_loop_that_rewrites_itself_executes_what_it_wrote() -> None:
 def test_long_loops_and_others_stay_with_the_interpreter() -> None:
     long = [*[E("NOP")] * LONGEST, E("BRANCH", cond=6, offset=-LONGEST - 1)]
     assert translate(V10, tuple(long)) is None
-    assert translate(V10, (E("ERROR_BARRIER"), E("BRANCH", cond=6, offset=-2))) is None
+    assert translate(V10, (E("CALL", addr=2, length=4), E("BRANCH", cond=6, offset=-2))) is None
     assert translate(V10, (E("BRANCH", cond=2, offset=-1), E("BRANCH", cond=6, offset=-2))) is None
     assert translate(V10, (E("BRANCH", cond=2, offset=1) | 1 << 50, E("BRANCH", cond=6, offset=-2))) is None
     assert translate(V10, (E("BRANCH", cond=2, offset=1), E("BRANCH", cond=6, offset=-2))) is not None
@@ -356,28 +391,22 @@ def test_a_translated_run_does_what_the_interpreter_does(
     before: list[int], body: list[int], times: int, budgets: list[int]
 ) -> None:
     """Code that is entered again and again, in the ring and in a buffer that a loop calls."""
-    buffer = Rig.CODE + 0x8000
-    words = [
-        E("MOVE", dst=16, imm=Rig.DATA),
-        E("MOVE32", dst=0, imm=times),
-        *before,
-        E("MOVE", dst=18, imm=buffer),
-        E("MOVE32", dst=20, imm=8 * len(body)),
-        E("CALL", addr=18, length=20),
-        E("ADD_IMM32", dst=0, src=0, imm=-1),
-        E("BRANCH", cond=1, value=0, offset=-len(before) - 5),
-    ]
-    one, other = (history(words, budgets, translated=flag, also=(buffer, body)) for flag in (True, False))
+    words = calls(before, body, times)
+    one, other = (history(words, budgets, translated=flag, also=(BUFFER, body)) for flag in (True, False))
     assert one == other
 
 
 def test_what_is_entered_often_is_translated_up_to_what_leaves_it() -> None:
-    run = (E("WAIT", wait=1), E("NOP"), E("CALL", addr=2, length=4), E("NOP"))
-    assert translate_run(V10, run) is not None
-    assert translate_run(V10, (E("CALL", addr=2, length=4), E("NOP"))) is None  # it is alone
-    assert translate_run(V10, (E("BRANCH", cond=6, offset=-1), E("NOP"))) is None
-    assert translate_run(V10, (E("WAIT", wait=1), E("JUMP", addr=2, length=4), E("NOP"))) is None
-    assert translate_run(V10, (E("WAIT", wait=1), 0xFF << 56)) is None
+    wait, nop, call = E("WAIT", wait=1), E("NOP"), E("CALL", addr=2, length=4)
+    block: Block = ((), 0, bind(V10, wait)[1])
+    nops: Block = ((registers.nop,), 1, block[2])
+    assert translate_run(V10, (wait, nop, call, nop), block) is not None
+    assert translate_run(V10, (nop, wait, nop), nops) is not None
+    assert translate_run(V10, (nop, wait), nops) is None  # it is alone
+    assert translate_run(V10, (call, nop), ((), 0, bind(V10, call)[1])) is None
+    assert translate_run(V10, (E("BRANCH", cond=6, offset=-1), nop), block) is None
+    assert translate_run(V10, (wait, E("JUMP", addr=2, length=4), nop), block) is None
+    assert translate_run(V10, (wait, 0xFF << 56), block) is None
 
 
 def test_one_rewritten_word_is_executed_though_all_of_it_was_translated() -> None:
