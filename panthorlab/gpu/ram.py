@@ -16,12 +16,13 @@ class NoRamError(Exception):
 
 
 class Region:
-    """One mapping. `words` and `quads` are views of the same bytes: an aligned item access is one load or store."""
+    """One mapping. `words` and `quads` are views of the same bytes: an aligned item access is one load or store. Bytes
+    are read fastest from `memory` itself."""
 
-    __slots__ = ("_map", "base", "bytes", "end", "quads", "words", "writable")
+    __slots__ = ("base", "bytes", "end", "memory", "quads", "words", "writable")
 
     def __init__(self, base: int, memory: mmap.mmap, writable: bool) -> None:
-        self._map = memory
+        self.memory = memory
         self.base, self.end = base, base + len(memory)
         self.writable = writable
         self.bytes = memoryview(memory)
@@ -31,7 +32,7 @@ class Region:
     def close(self) -> None:
         for view in (self.words, self.quads, self.bytes):
             view.release()
-        self._map.close()
+        self.memory.close()
 
 
 class GuestRam:

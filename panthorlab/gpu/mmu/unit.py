@@ -274,12 +274,12 @@ class AddressSpace:
         if known is not None and (va & 0xFFF) + size <= 0x1000:
             region, base = known
             at = base + (va & 0xFFF)
-            return region.bytes[at : at + size].tobytes()
+            return region.memory[at : at + size]
         parts = []
         while size > 0:
             region, at, room = self.look_up(va, Access.READ, requester, wait)
             part = min(size, room)
-            parts.append(region.bytes[at : at + part].tobytes())
+            parts.append(region.memory[at : at + part])
             va += part
             size -= part
         return b"".join(parts)
