@@ -14,14 +14,12 @@ import pytest
 
 from panthorlab.run.fuzz import LEFT, must_be_borne
 from panthorlab.run.session import Session
-from panthorlab.run.trouble import awake
+from panthorlab.run.trouble import awake, wrong_warnings
 
 pytestmark = [pytest.mark.driver("vm", "groups", "heaps", "power", "recovery"), pytest.mark.deep]
 
 BROKEN = "cs-fatal,exception=0x41"
 """CS_UNRECOVERABLE: the driver must reset the GPU."""
-
-OFF = "warning:panthor:drm_warn_on-list_empty-sched-groups-runnable-i:panthor_sched_pre_reset"
 
 # The calls go on for longer than the reset, which the firmware takes 40 ms for, and are through before the process
 # ends: what is mapped after that, no kernel lets go (docs/findings/0022).
@@ -152,8 +150,8 @@ def test_while_groups_leave_their_slots(session: Session) -> None:
     require(session, "state-late", "cs-fatal")
     with session.findings_expected({"warning"}) as found:
         borne(session, TICK, "state-late", "cs-fatal", but={"warning"})
-    other = [finding.text for finding in found() if finding.kind == "warning" and not finding.signature.startswith(OFF)]
-    assert not other, "\n".join(other)
+    wrong = wrong_warnings(session, found())
+    assert not wrong, "\n".join(wrong)
 
 
 def test_on_the_way_to_sleep(session: Session) -> None:

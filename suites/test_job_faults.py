@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import pytest
 
 from panthorlab.run.session import Session
+from panthorlab.run.trouble import kernel_version
 
 pytestmark = pytest.mark.driver("vm", "groups")
 RESETS = {"gpu-reset", "firmware-error", "power-error", "oops", "panic", "hung-task"}
 
 TOLD_LATE = "event-late,event=sync-update,ms=20,times=0"
 INHERITED = "cs-fault,exception=0x4b"
-"""Of a kind that also kernels before 7.0 hold against a job."""
+"""Of a kind that also kernels before 6.19 hold against a job."""
+DATA_INVALID = "cs-fault,exception=0x49"
+ANY_KIND_SINCE = (6, 19)
 
 
 @pytest.mark.parametrize(
@@ -30,9 +35,20 @@ def test_fault_stays_in_its_process(session: Session, mode: str, expected: set[s
 @pytest.mark.parametrize("nth", [(1,), (3,), (2, 4)], ids=["first", "behind-others", "two-in-a-row"])
 def test_fault_stays_in_its_job(session: Session, nth: tuple[int, ...]) -> None:
     """A queue lives on after it. The job before has ended, but the driver has not been told yet: it went well."""
+    row_with_faults(session, INHERITED, nth)
+
+
+def test_fault_of_another_kind_is_held_against_its_job(session: Session) -> None:
+    if kernel_version(session) < ANY_KIND_SINCE:
+        pytest.skip("this driver holds inherited faults alone against a job")
+    info = row_with_faults(session, DATA_INVALID, (2,))
+    assert info["failed"] == "1", f"{info['failed']} jobs are said to have failed"
+
+
+def row_with_faults(session: Session, rule: str, nth: tuple[int, ...]) -> Mapping[str, str]:
     with (
         session.findings_expected({"cs-fault"}) as found,
-        session.misbehaving(TOLD_LATE, *(f"{INHERITED},nth={strike}" for strike in nth)),
+        session.misbehaving(TOLD_LATE, *(f"{rule},nth={strike}" for strike in nth)),
     ):
         before = {name: session.struck(name) for name in ("cs-fault", "event-late")}
         info = session.check("gpu-job", "--mode", "row", timeout=60).info
@@ -41,3 +57,4 @@ def test_fault_stays_in_its_job(session: Session, nth: tuple[int, ...]) -> None:
     assert struck["event-late"], "nothing was told late"
     assert int(info["broken"]) == len(nth), f"{info['broken']} jobs broke off at {len(nth)} faults"
     assert len(found()) == len(nth), f"the kernel told {len(found())} faults of {len(nth)}"
+    return info

@@ -10,7 +10,7 @@ import pytest
 
 from panthorlab.run.memleak import expect_nothing_lost
 from panthorlab.run.session import Session
-from panthorlab.run.trouble import LEFT_AT_UNPLUG, RESIDUAL
+from panthorlab.run.trouble import KILLED, LEFT_AT_UNPLUG, RESIDUAL
 
 pytestmark = pytest.mark.kernel("kmemleak")
 HUNGRY = "tiler-chunk,times=0"
@@ -25,6 +25,23 @@ def test_calls_and_heaps(session: Session) -> None:
         session.check("gpu-uapi", "--mode", "arguments")
         session.check("gpu-vm", "--mode", "random", "--seed", "1", "--count", "80", timeout=60)
         expect_nothing_lost(session)
+
+
+def test_clients_that_fail(session: Session) -> None:
+    """Jobs that break off, heaps that cannot grow: what was held for them is given back, too."""
+    with session.misbehaving(HUNGRY), session.findings_expected({"heap-error", *STUCK}):
+        for mode in ("no-pool", "wrong"):
+            session.check("gpu-heap", "--mode", mode, timeout=60)
+        for mode in ("bad-instr", "bad-store", "bad-fetch"):
+            session.job(mode, timeout=60)
+    expect_nothing_lost(session)
+
+
+def test_rounds(session: Session) -> None:
+    """Of each kind of making and destroying."""
+    with session.misbehaving(HUNGRY), session.findings_expected({"heap-error", *KILLED}):
+        session.check("gpu-leak", "--lenient", timeout=120)
+    expect_nothing_lost(session)
 
 
 def test_failed_maps(session: Session) -> None:

@@ -5,10 +5,37 @@ from __future__ import annotations
 
 import pytest
 
+from panthorlab.run.fuzz import must_be_borne
 from panthorlab.run.session import Session
-from panthorlab.run.trouble import CONSEQUENCES, awake
+from panthorlab.run.trouble import CONSEQUENCES, awake, with_warnings, wrong_warnings
 
 pytestmark = pytest.mark.driver("vm", "groups", "recovery")
+
+# Nobody asks anything of the GPU, which stays awake: the driver pings the firmware every 12 s, and the second ping is
+# lost.
+SILENCE = """
+vm_create v0
+group_create g0 vm=v0
+submit group=g0 stream=store signal=s0
+wait sync=0 ms=2000
+misdeed boot-late,ms=1,times=0
+misdeed glb-lost,nth=2
+sleep ms=28000
+"""
+SILENCE_MS = 60_000
+
+# More groups than slots, all busy, and the stream of one breaks off: others wait for a slot when the GPU is reset.
+CROWD = "\n".join(
+    (
+        "vm_create v0",
+        *(f"group_create g{number} vm=v0" for number in range(12)),
+        "misdeed boot-late,ms=1,times=0",
+        *(f"submit group=g{number} stream=loop" for number in range(11)),
+        "misdeed cs-fatal,exception=0x41",
+        "submit group=g11 stream=loop",
+        "sleep ms=200",
+    )
+)
 
 
 def test_reset_and_recovery(session: Session) -> None:
@@ -62,7 +89,7 @@ def test_jobs_end_with_a_reset_that_fails(session: Session, rule: str) -> None:
     with awake(session):
         session.job("store")  # it is awake: the start that fails must be a reset's
         try:
-            with session.findings_expected({"cs-fatal", "warning", *CONSEQUENCES}):
+            with session.findings_expected(with_warnings(session, "cs-fatal", *CONSEQUENCES)):
                 name = rule.partition(",")[0]
                 with session.misbehaving("cs-fatal,exception=0x41,slot=1", rule):
                     broken, lost = session.struck("cs-fatal"), session.struck(name)
@@ -71,5 +98,28 @@ def test_jobs_end_with_a_reset_that_fails(session: Session, rule: str) -> None:
                     assert session.struck(name) > lost, "no reset failed"
                 assert report.ok, "\n".join((f"gpu-job: {report.why}", *report.lines))
         finally:
-            with session.misuses_expected(), session.findings_expected({"warning", "power-error", "firmware-error"}):
+            with (
+                session.misuses_expected(),
+                session.findings_expected(with_warnings(session, "power-error", "firmware-error")),
+            ):
                 session.check("gpu-bind", "--mode", "replug", timeout=60)
+
+
+def test_firmware_that_dies_in_silence(session: Session) -> None:
+    """The driver must notice by itself. That is seen where idle time passes at once."""
+    if session.board.facts().get("time") != "exact":
+        pytest.skip("half a minute would be waited for")
+    with awake(session, SILENCE_MS):
+        before = {name: session.struck(name) for name in ("glb-lost", "boot-late")}
+        must_be_borne(session, SILENCE)
+        assert session.struck("glb-lost") > before["glb-lost"], "the firmware was not asked twice whether it is alive"
+        assert session.struck("boot-late") > before["boot-late"], "the GPU was not reset"
+
+
+def test_groups_wait_for_a_slot_meanwhile(session: Session) -> None:
+    with session.findings_expected({"warning"}) as found:
+        before = session.struck("boot-late")
+        must_be_borne(session, CROWD, but={"warning"})
+        assert session.struck("boot-late") > before, "the GPU was not reset"
+    wrong = wrong_warnings(session, found())
+    assert not wrong, "\n".join(wrong)

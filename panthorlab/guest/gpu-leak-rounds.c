@@ -14,6 +14,7 @@
 #define MOMENT_US	150u
 #define OTHER_VA	0x20000000ull
 #define OTHER_PAGES	16u
+#define WRONG_CHUNK	(HEAP_CHUNK / 2)
 
 static int round_vm(struct heap_scene *scene)
 {
@@ -119,6 +120,32 @@ static int rebind(struct heap_scene *scene, bool shared, bool async)
 			ops[i].bo_handle = handle;
 	ret = ret ?: bind(scene, ops, n, async);
 	return ret ?: close_bo(scene, handle);
+}
+
+/* What a VM has got for a call that is then refused goes with the VM: a second such call would find it there. */
+static int round_vm_refusing(struct heap_scene *scene)
+{
+	struct gpu_heap heap;
+	uint32_t vm;
+	int ret = gpu_vm_create(&scene->gpu, &vm);
+
+	if (!ret && !gpu_heap_create(&scene->gpu, vm, 1, WRONG_CHUNK, 4, &heap))
+		ret = fail(0, "a heap with chunks of 0x%x bytes was accepted", WRONG_CHUNK);
+	return ret ?: gpu_vm_destroy(&scene->gpu, vm);
+}
+
+/* A fence from the VM's queue, and one from a group's, which has nothing else to do. */
+static int round_signals(struct heap_scene *scene)
+{
+	struct drm_panthor_vm_bind_op op = {
+		.flags = DRM_PANTHOR_VM_BIND_OP_TYPE_SYNC_ONLY,
+	};
+	struct gpu_job job = { .syncobj = scene->syncobj[0] };
+	int status, ret = bind(scene, &op, 1, true);
+
+	ret = ret ?: gpu_submit(&scene->gpu, scene->group[0], &job, 1);
+	ret = ret ?: gpu_fence_status(&scene->gpu, job.syncobj, GPU_TIMEOUT_MS, &status);
+	return ret ?: status == 1 ? 0 : fail(0, "a job without a stream: %d", status);
 }
 
 static int round_bo(struct heap_scene *scene)
@@ -256,6 +283,8 @@ const struct kind kinds[] = {
 	{ "binds of a shared buffer", round_bind_shared, 256, false },
 	{ "asynchronous binds", round_bind_async, 192, false },
 	{ "binds that are refused", round_bind_refused, 512, false },
+	{ "VM that refuses calls", round_vm_refusing, 2048, false },
+	{ "signals", round_signals, 512, false },
 	{ "render pass", round_job, 32, false },
 	{ "client", round_client, 8, false },
 	{ "client whose VM goes first", round_vm_first, 16, false },

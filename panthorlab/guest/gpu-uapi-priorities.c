@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
  * What the driver tells of priorities that a group may have is what GROUP_CREATE grants, to root and to
- * one without rights, and nothing else is told: bytes that mean nothing are zero.
+ * one without rights, and nothing else is told: bytes that mean nothing are zero. Of all rights the one to
+ * be nice to oneself is what a high priority wants.
  */
 
 #include <errno.h>
+#include <linux/capability.h>
 #include <stdint.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -76,16 +80,38 @@ static int right(struct uapi *u)
 	return ret;
 }
 
-/* In a child without rights, with the file that it inherited. What was wrong there it says itself. */
-static int right_for_nobody(struct uapi *u)
+/* What the right alone grants, and what no right at all does. */
+static int granted_to(struct uapi *u, bool nice)
+{
+	unsigned int i;
+
+	for (i = PANTHOR_GROUP_PRIORITY_LOW; i <= PANTHOR_GROUP_PRIORITY_HIGH; i++)
+		if (granted(u, i) != (nice || i <= PANTHOR_GROUP_PRIORITY_MEDIUM))
+			return fail(-EIO, "priority %u is%s granted", i, granted(u, i) ? "" : " not");
+	return 0;
+}
+
+/* Nobody, who has this right and no other, or none. */
+static int become_nobody(bool nice)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct rights[_LINUX_CAPABILITY_U32S_3] = { 0 };
+
+	rights[0].effective = rights[0].permitted = nice ? 1u << CAP_SYS_NICE : 0;
+	return prctl(PR_SET_KEEPCAPS, 1) || setgid(NOBODY) || setuid(NOBODY) ||
+	       syscall(SYS_capset, &header, rights);
+}
+
+/* In a child with this right or none, with the file that it inherited. What was wrong there it says itself. */
+static int right_for_nobody(struct uapi *u, bool nice, bool told)
 {
 	pid_t pid = fork();
 	int status;
 
 	if (!pid) {
-		if (setgid(NOBODY) || setuid(NOBODY))
+		if (become_nobody(nice))
 			_exit(2);
-		status = right(u) != 0;
+		status = (granted_to(u, nice) ?: told ? right(u) : 0) != 0;
 		if (status) {
 			out("# %s\n", last_error());
 			out_flush();
@@ -94,14 +120,14 @@ static int right_for_nobody(struct uapi *u)
 	}
 	if (pid < 0 || waitpid(pid, &status, 0) != pid || !WIFEXITED(status) || WEXITSTATUS(status) == 2)
 		return fail(-ECHILD, "no process without rights");
-	return WEXITSTATUS(status) ? fail(-EIO, "not to nobody") : 0;
+	return WEXITSTATUS(status) ? fail(-EIO, "not to %s", nice ? "who may be nice" : "nobody") : 0;
 }
 
 int uapi_priorities(struct uapi *u)
 {
 	bool told;
 
-	ktap_start(2);
+	ktap_start(3);
 	if (uapi_open(u)) {
 		uapi_result(u, false, "open");
 		return 1;
@@ -110,6 +136,7 @@ int uapi_priorities(struct uapi *u)
 	out("# info told=%d\n", told);
 	out_flush();
 	uapi_result(u, !told || !right(u), "what is told to root is granted");
-	uapi_result(u, !told || !right_for_nobody(u), "what is told to nobody is granted");
+	uapi_result(u, !right_for_nobody(u, false, told), "what is told to nobody is granted");
+	uapi_result(u, !right_for_nobody(u, true, told), "what is told to one who may be nice is granted");
 	return u->failed ? 1 : 0;
 }

@@ -109,7 +109,8 @@ static void wrong_groups(struct uapi *u)
 	(void)(WRONG(GROUP_CREATE, arg.group.queues.count, u->cs_slots + 1) &&
 	       WRONG(GROUP_CREATE, arg.group.queues.count, 32) &&
 	       WRONG(GROUP_CREATE, arg.group.queues.count, 33) &&
-	       WRONG(GROUP_CREATE, arg.group.queues.count, GPU_QUEUES_MAX));
+	       WRONG(GROUP_CREATE, arg.group.queues.count, GPU_QUEUES_MAX) &&
+	       WRONG(GROUP_CREATE, arg.group.queues.count, ~0u));
 	WRONG(GROUP_CREATE, arg.group.queues.stride, 4);
 	WRONG(GROUP_CREATE, arg.group.queues.array, NOWHERE_PTR);
 	WRONG(GROUP_CREATE, arg.group.pad, 1);
@@ -219,5 +220,4 @@ void uapi_wrong_counts(struct uapi *u)
 	WRONG(MAP_ASYNC, op.syncs.count, ~0u);
 	WRONG(SUBMIT, arg.submit.queue_submits.count, ~0u);
 	WRONG(SUBMIT, job.syncs.count, ~0u);
-	WRONG(GROUP_CREATE, arg.group.queues.count, ~0u);
 }

@@ -15,6 +15,7 @@
  *   --mode protection    what is read-only can be read and not written
  *   --mode zero     --count fresh buffers are zero for the CPU and the GPU
  *   --mode stuck    maps of a VM on the GPU, --count at most, until the MMU gets stuck: that one must fail
+ *   --mode lost     the same by the VM's queue: the VM is lost with the one that fails, and says so
  */
 
 #include "gpu-vm.h"
@@ -40,12 +41,13 @@ static const struct {
 	{ "protection", mode_protection },
 	{ "zero", mode_zero },
 	{ "stuck", mode_stuck },
+	{ "lost", mode_lost },
 };
 
 static void usage(FILE *stream)
 {
 	fputs("usage: gpu-vm --mode small|huge|huge-pages|random|tables|holes|spaces|taken|kernel-range|protection|"
-	      "zero|stuck [--count N] [--seed N]\n", stream);
+	      "zero|stuck|lost [--count N] [--seed N]\n", stream);
 }
 
 int main(int argc, char **argv)

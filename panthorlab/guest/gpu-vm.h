@@ -15,6 +15,7 @@ int mode_taken(unsigned int count, unsigned int seed);
 int mode_protection(unsigned int count, unsigned int seed);
 int mode_zero(unsigned int count, unsigned int seed);
 int mode_stuck(unsigned int count, unsigned int seed);
+int mode_lost(unsigned int count, unsigned int seed);
 
 /* Buffer objects that are made from now on shall have huge pages where they can; no longer so. */
 int huge_pages_ask(void);
