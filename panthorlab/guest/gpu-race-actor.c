@@ -14,8 +14,8 @@
 
 #include "gpu-race.h"
 
-#define POLL_NS		100000	/* between two looks at an actor: twice as long after each POLLS of them */
-#define POLLS		64u
+#define POLL_NS		100000	/* between two looks at an actor, at least */
+#define POLL_SHARE	4	/* times as long as a look takes */
 
 /* Calls of actors leave no text in last_error(), which is the director's. */
 int raw(struct race *race, unsigned long request, void *arg)
@@ -186,20 +186,21 @@ bool is_waiting(const struct actor *actor)
 }
 
 /*
- * Until it waits for a lock (true) or has ended its call. To go to sleep and wake up may take a debug
- * kernel longer than the sleep is: then the actor, whose CPU it is, would never run.
+ * Until it waits for a lock (true) or has ended its call. To look, to go to sleep and to wake up take a
+ * debug kernel longer than POLL_NS: the actor, whose CPU it is, would hardly run between two looks.
  */
 bool starts_waiting(struct actor *actor)
 {
 	int64_t ns = POLL_NS;
-	unsigned int polls;
 
-	for (polls = 1; actor->inside; polls++) {
+	while (actor->inside) {
+		int64_t begin = now_us(), look;
+
 		sleep_ns(ns);
 		if (is_waiting(actor))
 			return true;
-		if (polls % POLLS == 0)
-			ns *= 2;
+		look = (now_us() - begin) * 1000 - ns;
+		ns = look * POLL_SHARE > POLL_NS ? look * POLL_SHARE : POLL_NS;
 	}
 	return false;
 }

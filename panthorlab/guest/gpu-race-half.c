@@ -10,8 +10,6 @@
 
 #include "ktap.h"
 
-#define BLOCKS		40u	/* tries to find the scheduler's lock held */
-
 void call_create(struct actor *actor)
 {
 	actor->ret = group_make(actor->race, actor->race->lab.vm[0].vm, &actor->handle);
@@ -43,22 +41,37 @@ void maker_tell(const struct maker *maker)
 	    maker->blocked, maker->half);
 }
 
+/* Until the kernel's workers have nothing to do, as for groups that are gone. */
+static int settle(struct actor *actor)
+{
+	int ret;
+
+	actor->handle = 0;
+	ret = actor_start(actor, FROZEN);
+	return ret ?: actor_finish(actor, FROZEN);
+}
+
+/*
+ * The blocker has the CPU only while nobody else wants it: so while the tick, with the scheduler's lock,
+ * waits for the GPU, however long it took to get there. When the starter's job has run, its tick is over.
+ */
 int block(struct race *race, struct maker *maker, unsigned int starter, bool *blocked)
 {
+	volatile uint32_t *started = lab_result(&race->lab, 1, 0);
 	struct lab_submit how = { 0 };
-	unsigned int try;
-	int ret = lab_store(&race->lab, starter, 0, 1, &how);
+	int ret = settle(&maker->blocker);
 
+	*started = 0;
 	*blocked = false;
-	for (try = 0; !ret && !*blocked && try < BLOCKS; try++) {
+	ret = ret ?: lab_store(&race->lab, starter, 0, 1, &how);
+	while (!ret && !*blocked && !*started) {
 		ret = group_make(race, race->lab.vm[1].vm, &maker->blocker.handle);
 		if (ret)
 			return fail(ret, "GROUP_CREATE");
-		sleep_ns(WORK_NS);
-		ret = actor_start(&maker->blocker, ACTOR);
+		ret = actor_start(&maker->blocker, FROZEN);
 		*blocked = starts_waiting(&maker->blocker);
 		if (!ret && !*blocked)
-			ret = actor_finish(&maker->blocker, ACTOR) ?: maker->blocker.ret;
+			ret = actor_finish(&maker->blocker, FROZEN) ?: maker->blocker.ret;
 	}
 	return ret;
 }

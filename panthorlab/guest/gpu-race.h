@@ -10,7 +10,7 @@
 
 #include "sched-lab.h"
 
-#define WORK_NS		2000000	/* for the kernel's workers, which start groups and free them */
+#define WORK_NS		2000000	/* for the kernel's workers, which free groups */
 
 enum priority { FROZEN, KEEPER, ACTOR, DIRECTOR };
 
