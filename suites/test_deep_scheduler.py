@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from errno import ETIMEDOUT
+
 import pytest
 
 from panthorlab.errors import EvidenceError
@@ -25,6 +27,17 @@ def test_work_that_stands_still_is_given_up(session: Session) -> None:
             assert session.struck("work-late") > before, "no work was started"
         session.job("store")
     assert found(), "the driver says nothing of it"
+
+
+def test_job_whose_wait_nobody_ends_is_given_up(session: Session) -> None:
+    """The CPU writes what a stream waits for, and nobody tells the driver. On its slot the stream sees it; once the GPU
+    sleeps, nothing but the driver's time-out may end the job, or who waits for its fence waits for ever."""
+    with session.findings_expected({"job-timeout"}) as found:
+        info = session.job("late-write", timeout=90).info
+        told = "job-timeout" in {finding.kind for finding in found()}
+    if session.board.injections:  # what a real GPU does on its slot, is a question to it
+        assert info["awake"] == "1", f"a stream on its slot does not see what was written: {info['awake']}"
+    assert told == (-ETIMEDOUT in (int(info["awake"]), int(info["asleep"]))), f"{info}, and the kernel told: {told}"
 
 
 def test_groups_come_and_go_by_guessed_handles(session: Session) -> None:

@@ -8,30 +8,7 @@
 #include "ktap.h"
 
 enum { LASTING = 0, BROKEN = 1, ENDLESS = 2, GATE = 8, NEVER = 9 };	/* places in the scene */
-enum { REG_GATE = 0, REG_OPEN = 2 };
-
-/* Submit a job that ends when the gate is opened, and wait until it has begun. */
-static int run_until_told(struct scene *scene)
-{
-	const int64_t deadline = now_us() + GPU_TIMEOUT_MS * 1000LL;
-	struct cs cs = scene_stream(scene, LASTING);
-	unsigned int loop;
-	int ret;
-
-	scene_store(&cs, scene_result_va(scene, LASTING), 1);
-	cs_move48(&cs, REG_GATE, scene_result_va(scene, GATE));
-	loop = cs.count;
-	cs_load32(&cs, REG_OPEN, REG_GATE);
-	cs_wait(&cs, CS_SB_ALL);
-	cs_branch(&cs, CS_EQUAL, REG_OPEN, loop);
-	ret = scene_submit(scene, scene->group, 0, &cs, LASTING);
-	while (!ret && !*scene_result(scene, LASTING)) {
-		if (now_us() > deadline)
-			ret = fail(-ETIME, "the job has not begun after %u ms", GPU_TIMEOUT_MS);
-		sleep_us(100);
-	}
-	return ret;
-}
+enum { REG_AWAITED = 0, REG_BEYOND = 2 };
 
 static int ends_with_error(struct scene *scene, unsigned int index)
 {
@@ -50,7 +27,7 @@ static int break_off(struct scene *scene)
 {
 	uint32_t group;
 	struct cs cs;
-	int ret = run_until_told(scene) ?: gpu_group_create(&scene->gpu, scene->vm, 1, &group);
+	int ret = scene_hold(scene, LASTING, GATE) ?: gpu_group_create(&scene->gpu, scene->vm, 1, &group);
 
 	if (ret)
 		return ret;
@@ -83,9 +60,9 @@ static int never_ends(struct scene *scene)
 	struct cs cs = scene_stream(scene, ENDLESS);
 	int status, ret;
 
-	cs_move48(&cs, REG_GATE, scene_result_va(scene, NEVER));
-	cs_move48(&cs, REG_OPEN, 0);
-	cs_sync_wait64_gt(&cs, REG_GATE, REG_OPEN);
+	cs_move48(&cs, REG_AWAITED, scene_result_va(scene, NEVER));
+	cs_move48(&cs, REG_BEYOND, 0);
+	cs_sync_wait64_gt(&cs, REG_AWAITED, REG_BEYOND);
 	ret = scene_submit(scene, scene->group, 0, &cs, ENDLESS);
 	ret = ret ?: gpu_fence_status(&scene->gpu, scene->syncobj[ENDLESS], GPU_TIMEOUT_MS, &status);
 	return ret ?: status == -ETIMEDOUT ? 0 : fail(0, "fence status %d", status);

@@ -44,6 +44,9 @@ int scene_submit(struct scene *scene, uint32_t group, unsigned int queue, const 
 		 unsigned int index);
 int scene_right(struct scene *scene, unsigned int index, uint32_t value);
 
+/* A job of the scene's group that stores 1 as its result, and lasts until the CPU writes result @gate; it has begun. */
+int scene_hold(struct scene *scene, unsigned int index, unsigned int gate);
+
 /*
  * A store to @va must fault, and costs a group of its own; it must not reach @word, which was or is mapped there in
  * another way (NULL: nothing was, or the caller looks). The address is told as `# info fault…=`, for the kernel's log to

@@ -92,6 +92,30 @@ int scene_right(struct scene *scene, unsigned int index, uint32_t value)
 			     value);
 }
 
+int scene_hold(struct scene *scene, unsigned int index, unsigned int gate)
+{
+	const int64_t deadline = now_us() + GPU_TIMEOUT_MS * 1000LL;
+	struct cs cs = scene_stream(scene, index);
+	unsigned int loop;
+	int ret;
+
+	*scene_result(scene, gate) = 0;
+	*scene_result(scene, index) = 0;
+	scene_store(&cs, scene_result_va(scene, index), 1);
+	cs_move48(&cs, REG_ADDR, scene_result_va(scene, gate));
+	loop = cs.count;
+	cs_load32(&cs, REG_VALUE, REG_ADDR);
+	cs_wait(&cs, CS_SB_ALL);
+	cs_branch(&cs, CS_EQUAL, REG_VALUE, loop);
+	ret = scene_submit(scene, scene->group, 0, &cs, index);
+	while (!ret && !*scene_result(scene, index)) {
+		if (now_us() > deadline)
+			ret = fail(-ETIME, "the job has not begun after %u ms", GPU_TIMEOUT_MS);
+		sleep_us(100);
+	}
+	return ret;
+}
+
 /*
  * The status of the fence does not tell: a kernel that hears of the end of the job before the fault says success. What is
  * told of each address has a name of its own, in hexadecimal digits.
