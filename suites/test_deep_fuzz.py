@@ -11,7 +11,7 @@ from panthorlab.fuzz.script import write
 from panthorlab.run.fuzz import must_be_borne
 from panthorlab.run.session import Session
 
-pytestmark = [pytest.mark.driver("vm", "groups", "heaps"), pytest.mark.deep, pytest.mark.usefixtures("nothing_left")]
+pytestmark = [pytest.mark.driver("vm", "groups", "heaps"), pytest.mark.deep]
 
 SCRIPTS = 60
 PARTS = 2

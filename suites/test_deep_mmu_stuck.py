@@ -11,7 +11,11 @@ import pytest
 
 from panthorlab.run.session import Session
 
-pytestmark = [pytest.mark.driver("vm", "groups", "recovery"), pytest.mark.deep]
+pytestmark = [
+    pytest.mark.driver("vm", "groups", "recovery"),
+    pytest.mark.deep,
+    pytest.mark.leaves("docs/findings/0003: 6.12.117 loses a VM when a flush fails"),
+]
 COMMANDS, ENOUGH = range(41, 49), 2
 TROUBLE = {"power-error", "firmware-error", "gpu-reset", "job-timeout", "mmu-fault", "cs-fault", "warning"}
 
@@ -24,7 +28,6 @@ def test_heap_goes_while_the_mmu_is_stuck(session: Session) -> None:
         with session.misbehaving(f"as-stuck,nth={nth},ms=60000"), session.findings_expected(TROUBLE) as found:
             session.program("gpu-heap", "--mode", "churn", timeout=60)
             session.job("store", timeout=60, retries=3)
-        session.left()  # what is lost is no later test's fault
         noticed += "power-error" in {finding.kind for finding in found()}
         if noticed == ENOUGH:
             return

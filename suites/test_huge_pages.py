@@ -10,11 +10,7 @@ import pytest
 from panthorlab.errors import EvidenceError
 from panthorlab.run.session import Session
 
-pytestmark = [
-    pytest.mark.driver("vm", "groups"),
-    pytest.mark.kernel("huge-pages"),
-    pytest.mark.usefixtures("nothing_left"),
-]
+pytestmark = [pytest.mark.driver("vm", "groups"), pytest.mark.kernel("huge-pages")]
 ASKS: Final = b"Using Transparent Hugepage"
 """What a driver says that asks for them; for others it is the kernel's policy that the program sets."""
 

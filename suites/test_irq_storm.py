@@ -10,7 +10,7 @@ import pytest
 
 from panthorlab.run.session import Session
 
-pytestmark = [pytest.mark.driver("vm", "groups", "power", "recovery"), pytest.mark.usefixtures("nothing_left")]
+pytestmark = [pytest.mark.driver("vm", "groups", "power", "recovery")]
 TIMES = 100
 """Interrupts of a storm that ends by itself."""
 

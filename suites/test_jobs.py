@@ -8,7 +8,7 @@ import pytest
 
 from panthorlab.run.session import Session
 
-pytestmark = [pytest.mark.driver("vm", "groups"), pytest.mark.usefixtures("nothing_left")]
+pytestmark = [pytest.mark.driver("vm", "groups")]
 
 
 def test_streams_of_a_page_and_more(session: Session) -> None:

@@ -10,7 +10,7 @@ import pytest
 from panthorlab.run.faults import STORE_FAULTS, must_have_faulted
 from panthorlab.run.session import ProgramResult, Session
 
-pytestmark = [pytest.mark.driver("csif", "vm", "groups"), pytest.mark.usefixtures("nothing_left")]
+pytestmark = [pytest.mark.driver("csif", "vm", "groups")]
 
 
 def check(session: Session, mode: str) -> ProgramResult:

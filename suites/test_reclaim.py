@@ -15,7 +15,7 @@ from panthorlab.run.faults import STORE_FAULTS, must_have_faulted
 from panthorlab.run.session import Session
 from panthorlab.run.trouble import RESIDUAL
 
-pytestmark = [pytest.mark.driver("vm", "groups"), pytest.mark.kernel("swap"), pytest.mark.usefixtures("nothing_left")]
+pytestmark = [pytest.mark.driver("vm", "groups"), pytest.mark.kernel("swap")]
 
 
 def evict(session: Session, mode: str, *arguments: str) -> Mapping[str, str]:

@@ -12,11 +12,7 @@ import pytest
 from panthorlab.run.memleak import expect_nothing_lost
 from panthorlab.run.session import Session
 
-pytestmark = [
-    pytest.mark.driver("vm", "groups", "heaps"),
-    pytest.mark.kernel("failslab"),
-    pytest.mark.usefixtures("nothing_left"),
-]
+pytestmark = [pytest.mark.driver("vm", "groups", "heaps"), pytest.mark.kernel("failslab")]
 LATE = "late"
 PROBES, DEBUG_PROBES, DEBUG_CALLS = 60, 8, 3
 """Of some three hundred allocations of a probe so many fail, others with each seed of the run; on a debug kernel, where

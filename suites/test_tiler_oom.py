@@ -12,7 +12,7 @@ import pytest
 from panthorlab.run.session import Session
 from panthorlab.run.trouble import RESIDUAL
 
-pytestmark = [pytest.mark.driver("csif", "vm", "groups", "heaps"), pytest.mark.usefixtures("nothing_left")]
+pytestmark = [pytest.mark.driver("csif", "vm", "groups", "heaps")]
 HUNGRY = "tiler-chunk,times=0"
 
 

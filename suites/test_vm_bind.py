@@ -10,7 +10,7 @@ from panthorlab.errors import EvidenceError
 from panthorlab.run.faults import STORE_FAULTS, must_have_faulted
 from panthorlab.run.session import Session
 
-pytestmark = [pytest.mark.driver("vm", "groups"), pytest.mark.usefixtures("nothing_left")]
+pytestmark = [pytest.mark.driver("vm", "groups")]
 
 
 @pytest.mark.parametrize("mode", ["small", "huge"])

@@ -8,11 +8,7 @@ import pytest
 
 from panthorlab.run.session import Session
 
-pytestmark = [
-    pytest.mark.driver("vm", "groups", "heaps"),
-    pytest.mark.kernel("failslab"),
-    pytest.mark.usefixtures("nothing_left"),
-]
+pytestmark = [pytest.mark.driver("vm", "groups", "heaps"), pytest.mark.kernel("failslab")]
 NO_SCHEDULER = "warning:panthor:drm-sched:drm_sched_init"
 
 

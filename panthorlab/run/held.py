@@ -98,6 +98,7 @@ class Holdings:
 
     def __init__(self, board: BootedBoard) -> None:
         self._board, self._left = board, NOTHING
+        self._alone: bool | None = None
 
     def now(self) -> Held | None:
         """None if the kernel does not tell (no debugfs, nothing mounted). Tries again while VMs come or go."""
@@ -108,6 +109,12 @@ class Holdings:
             except RemoteFileError as error:
                 if error.errno != errno.ENODEV or self._board.time.now() > deadline:
                     raise
+
+    def alone(self) -> bool:
+        """Whether the kernel tells what it holds, and nobody had the GPU open when it first did."""
+        if self._alone is None and (held := self.now()) is not None:
+            self._alone = not held.clients
+        return bool(self._alone)
 
     def left(self) -> str:
         """In words, what it holds when what is freed later has had its time; without what was reported or forgiven."""

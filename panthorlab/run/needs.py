@@ -21,12 +21,14 @@ from panthorlab.run.kernels import parse_params
 from panthorlab.run.overlay_need import needed_by
 from panthorlab.run.record import Need
 
+LEAVES: Final = "leaves"
 MARKERS: Final = (
     "deep: takes long; runs with --deep, or if its suite is named",
     "kernel(FRAGMENT, …): runs on kernels that have these fragments of kernel_configs/; --deep builds them",
     "gpu('NAME=VALUE', …): runs in a boot of its own whose emulated GPU has these parameters",
     "board(NAME, …): runs on boards that have one of these names, tags, or types (emulated, real)",
     "driver(FEATURE, …): runs on drivers that can do this (probe, vm, groups, …); without it, on those that can do all",
+    "leaves(WHY): what the driver holds after it is no fault of the test",
     "latencies(KIND, …): `panthorlab explore` moves only these latencies of the emulated GPU (irq, soon, slice, …)",
 )
 """As pytest registers them."""
@@ -45,6 +47,7 @@ def need_of(item: pytest.Item) -> Need:
         gpu = parse_params([f"gpu.{word}" for word in _words(item, "gpu")])
         if next(item.iter_markers("deep"), pytest.mark.deep.mark).args:
             raise UsageError("takes no arguments", hint="write pytest.mark.deep")
+        _words(item, LEAVES)
         return Need(
             name_of(item),
             item.get_closest_marker("deep") is not None,

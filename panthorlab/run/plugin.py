@@ -27,8 +27,8 @@ from panthorlab.run.bootend import end_unbooted
 from panthorlab.run.emitter import Emitter
 from panthorlab.run.job import Job
 from panthorlab.run.leaving import Leaving
+from panthorlab.run.leftovers import can_tell, end_counted, what_is_left
 from panthorlab.run.needs import MARKERS, lacking, name_of, need_of
-from panthorlab.run.proof import HEARD, PROVED, prove_heard, recorded_as_test
 from panthorlab.run.record import Need
 from panthorlab.run.record.codec import encode
 from panthorlab.run.suites import suite_name, turn
@@ -240,8 +240,8 @@ def iterate(session: Session, request: pytest.FixtureRequest) -> Callable[[Workl
 
 @pytest.fixture
 def nothing_left(session: Session) -> None:
-    """After the test, the driver holds nothing for processes that are gone; skips it on boards that cannot tell. For
-    whole suites: `pytestmark = pytest.mark.usefixtures("nothing_left")`."""
+    """The test is about nothing but what the driver holds for processes that are gone: skips it on boards that cannot
+    tell. That it must be nothing goes for every test where a board can."""
     if session.crashed:
         pytest.skip("the kernel has crashed in this boot: what its driver holds cannot be asked")
     session.held()
@@ -249,8 +249,8 @@ def nothing_left(session: Session) -> None:
 
 @pytest.fixture(autouse=True)
 def _only_expected_findings(request: pytest.FixtureRequest) -> Iterator[None]:
-    """A test that leaves a finding it did not expect has failed, whatever else it checked; so has one that asked for
-    `nothing_left` if the driver still holds something, and one in which it treated the GPU as no real one may be
+    """A test that leaves a finding it did not expect has failed, whatever else it checked; so has one after which the
+    driver holds something of processes that are gone, and one in which it treated the GPU as no real one may be
     treated. One fixture for all, so that they fail as one."""
     if "session" not in request.fixturenames:
         yield
@@ -258,6 +258,7 @@ def _only_expected_findings(request: pytest.FixtureRequest) -> Iterator[None]:
     booted: Session = request.getfixturevalue("session")
     overlay_tests.require(request.node, _board(request.config, booted.job_description.board), booted)
     booted.begin(suite_name(request.path))
+    tells = can_tell(booted)
     start, misuses = booted.finding_count(), len(booted.board.misuses())
     yield
     unexpected = booted.unexpected_since(start)
@@ -266,8 +267,7 @@ def _only_expected_findings(request: pytest.FixtureRequest) -> Iterator[None]:
     problems = ["the kernel log has findings this test did not expect:", *unexpected] if unexpected else []
     if wrong := booted.misuses_since(misuses):
         problems += ["real hardware would not bear what the driver did:", *wrong]
-    # not after a crash: it may have left with a lock that reading debugfs would wait for
-    if "nothing_left" in request.fixturenames and not booted.crashed and (left := booted.left()):
+    if tells and _WORKLOAD not in request.node.stash and (left := what_is_left(request.node, booted)):
         problems.append(left)
     if problems:
         pytest.fail("\n".join(problems), pytrace=False)
@@ -285,17 +285,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
-    """After the last counted workload of a suite: no fault in the log proves something only if one would be logged."""
+    """After the last counted workload of a suite: no fault in the log proves something only if one would be logged, and
+    the driver must hold nothing of the clients that were killed."""
     booted = item.config.stash.get(_SESSION, None)
     if booted is None or booted.died is not None or _WORKLOAD not in item.stash:
         return
     counted = item.config.stash[_COUNTED].setdefault(item.path, set())
     counted |= set(item.stash[_WORKLOAD].finds)
-    if PROVED not in counted or (nextitem is not None and nextitem.path == item.path):
+    if nextitem is not None and nextitem.path == item.path:
         return
-    emit, job = item.config.stash[_EMIT], booted.job_description
-    with recorded_as_test(emit if job.extra is None else Emitter(None), name_of(item).partition("::")[0], HEARD):
-        prove_heard(booted)
+    job = booted.job_description
+    end_counted(item, booted, item.config.stash[_EMIT] if job.extra is None else Emitter(None), counted)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -43,8 +43,8 @@ def prove_heard(session: Session) -> None:
 
 
 @contextmanager
-def recorded_as_test(emit: Callable[[OfBoot], None], suite: str, test: str) -> Iterator[None]:
-    """What is done within is a test of its own, on which the counts of its suite rest."""
+def recorded_as_test(emit: Callable[[OfBoot], None], suite: str, test: str, *, proof: bool = True) -> Iterator[None]:
+    """What is done within is a test of its own. `proof`: the counts of its suite rest on it."""
     start, message = time.monotonic(), ""
     outcome: Outcome = Outcome.PASS
     blame: Blame | None = None
@@ -62,7 +62,7 @@ def recorded_as_test(emit: Callable[[OfBoot], None], suite: str, test: str) -> I
                 outcome=outcome,
                 blame=blame,
                 message=message,
-                proof=True,
+                proof=proof,
                 seconds=round(time.monotonic() - start, 3),
             )
         )

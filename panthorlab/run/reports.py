@@ -118,13 +118,17 @@ def extension_of(events: Sequence[Event]) -> Extension:
 
 def doubts_of(events: Sequence[Event]) -> dict[str, tuple[str, ...]]:
     """By variant ("" for the plain boots): the tests that more boots of both sides may decide, if these are all events
-    of the plan; nothing if the run is decided."""
+    of the plan; nothing if the run is decided. What is asked after a suite, and is none of its tests, cannot run by
+    itself."""
     ended = [*events, RunEnd()]
     plain, variants = _parts(ended)
     whole = with_variants(plain, variants, alone=variantresults.variants_only(ended))
     if whole.verdict in (Verdict.ERROR, Verdict.REGRESSED):
         return {}
-    return {name: tests for name, own in {"": plain, **variants}.items() if (tests := in_doubt(own.tests))}
+    doubts = {name: in_doubt(own.tests) for name, own in {"": plain, **variants}.items()}
+    asked = variantresults.needs(ended)
+    known = {need.test for need in asked.tests} if asked else {test for tests in doubts.values() for test in tests}
+    return {name: own for name, tests in doubts.items() if (own := tuple(test for test in tests if test in known))}
 
 
 def write(run_dir: Path, events: Sequence[Event], verdict: RunVerdict, *, as_json: bool) -> int:

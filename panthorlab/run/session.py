@@ -180,7 +180,7 @@ class Session:
 
     def left(self) -> str:
         """What the driver holds while no program runs, besides the firmware's own, in words; empty if nothing. Says it
-        once. The fixture `nothing_left` fails a test of which something is left."""
+        once. A test of which something is left fails."""
         return self.holdings.left()
 
     def kernel_log(self) -> str:

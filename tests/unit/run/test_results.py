@@ -274,6 +274,15 @@ def test_tests_in_doubt_are_run_again_unless_the_run_is_decided() -> None:
     assert judge([*with_test("P", "F", "P", "P"), END]).verdict is Verdict.INCONCLUSIVE
 
 
+def test_what_is_asked_after_a_suite_is_not_run_again_by_itself() -> None:
+    def needs(name: str) -> dict[str, Any]:
+        return {"event": "needs", "time": 0.0, "tests": [{"test": name, "counted": False, "overlay": ""}]}
+
+    doubtful = with_test("P", "F", "P", "P")
+    assert doubts_of([*doubtful[:1], needs("s::t"), *doubtful[1:]]) == {"": ("s::t",)}
+    assert doubts_of([*doubtful[:1], needs("s::other"), *doubtful[1:]]) == {}
+
+
 def test_a_planned_test_without_a_result_was_not_passed() -> None:
     def need(name: str, *, counted: bool = False, overlay: str = "") -> dict[str, Any]:
         return {"test": name, "counted": counted, "overlay": overlay}
