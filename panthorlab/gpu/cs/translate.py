@@ -3,7 +3,8 @@
 
 A translation depends only on the code's words, so `fetch` finds it by the words: the address does not matter, and the
 look-up proves that memory still holds these words. Register instructions, loads, stores and waits are folded into the
-source; of the others that go on behind themselves (work, waits for sync objects), it calls the interpreter's closures.
+source; of the others (work, waits for sync objects), it calls the interpreter's closures. A translation is left where
+one of these goes on elsewhere, and where code that was fetched is overwritten.
 
 Within a loop, a branch over instructions is an `if`. Those it passes over are given back to the instructions left, so
 that these are always what is left at the loop's head less the places passed. Any other branch forward, out of the loop

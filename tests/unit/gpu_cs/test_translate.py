@@ -353,6 +353,8 @@ def test_long_loops_and_others_stay_with_the_interpreter() -> None:
     assert translate(V10, (E("BRANCH", cond=2, offset=-1), E("BRANCH", cond=6, offset=-2))) is None
     assert translate(V10, (E("BRANCH", cond=2, offset=1) | 1 << 50, E("BRANCH", cond=6, offset=-2))) is None
     assert translate(V10, (E("BRANCH", cond=2, offset=1), E("BRANCH", cond=6, offset=-2))) is not None
+    deep = [E("BRANCH", cond=2, value=2, offset=LONGEST - 2 - n) for n in range(LONGEST - 1)]
+    assert translate(V10, (*deep, E("BRANCH", cond=6, offset=-LONGEST))) is not None
     assert translate(V10, (E("NOP"), E("BRANCH", cond=6, offset=-3))) is None
     assert translate(V10, (E("NOP"), 0xFF << 56)) is None
     assert translate(V10, (E("NOP"), E("BRANCH", cond=6, offset=-2))) is not None
