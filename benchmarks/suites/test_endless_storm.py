@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Interrupts of the firmware without end, and a reset that would end them: docs/findings/0061. Not among the suites, for a
-driver that waits for the end of the storm does not reset the GPU. Wants two processors: the interrupt's thread takes one."""
+"""Interrupts of the firmware without end, and a reset that would end them (docs/findings/0061).
+
+Not among the suites yet: a driver that waits for the end of the storm does not reset the GPU. Wants two processors: the
+interrupt's thread takes one.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""A cache flush is lost, and the GPU takes its time for the reset that comes of it, while a process unmaps. Not among the
-suites yet: 7.3.4 leaves what it has locked to the next address space (docs/findings/0036)."""
+"""A cache flush is lost, and the GPU takes its time for the reset that comes of it, while a process unmaps.
+
+Not among the suites yet: 7.3.4 leaves what it has locked to the next address space (docs/findings/0036).
+"""
 
 from __future__ import annotations
 

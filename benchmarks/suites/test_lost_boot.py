@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The firmware does not say once that it has booted when the GPU wakes up. Not among the suites yet: 6.18 and 7.x cannot do
-without (docs/findings/0012)."""
+"""The firmware does not say once that it has booted when the GPU wakes up.
+
+Not among the suites yet: 6.18 and 7.x give up (docs/findings/0012).
+"""
 
 from __future__ import annotations
 
