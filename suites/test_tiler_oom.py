@@ -45,16 +45,6 @@ def test_groups_are_evicted_while_they_wait(session: Session) -> None:
     assert bool(timeouts) == bool(early), f"{timeouts} jobs were given up, in {early} tries before their time"
 
 
-def test_groups_are_evicted_while_their_heaps_grow(session: Session) -> None:
-    """A chunk for a group that has left its slot meanwhile goes back, or its heap has one less than it may have. The
-    tick comes sooner than the end of the mapping that makes a chunk."""
-    slow = "as-stuck,space=user,ms=15,times=0"
-    with session.misbehaving(HUNGRY, slow), session.findings_expected(RESIDUAL):
-        before = session.struck("as-stuck")
-        session.check("gpu-heap", "--mode", "evict", "--count", "3", timeout=60)
-        assert session.struck("as-stuck") > before, "no mapping took its time"
-
-
 def test_last_slot(session: Session) -> None:
     slots = int(session.job("info").info["csg_slots"])
     with session.misbehaving(f"{HUNGRY},slot={slots - 1}"), session.findings_expected(RESIDUAL):

@@ -13,6 +13,8 @@ struct usage {
 	long long total, shared, own, resident;
 };
 
+/* Whether fdinfo tells of the GPU at all. Drivers that do, from 6.13 on, tell of time and of memory. */
+int usage_told(const struct gpu *gpu, bool *told);
 int usage_look(const struct gpu *gpu, struct usage *usage);
 
 #endif

@@ -283,7 +283,7 @@ const struct kind kinds[] = {
 	{ "binds of a shared buffer", round_bind_shared, 256, false },
 	{ "asynchronous binds", round_bind_async, 192, false },
 	{ "binds that are refused", round_bind_refused, 512, false },
-	{ "VM that refuses calls", round_vm_refusing, 2048, false },
+	{ "VM that refuses calls", round_vm_refusing, 1536, false },
 	{ "signals", round_signals, 512, false },
 	{ "render pass", round_job, 32, false },
 	{ "client", round_client, 8, false },
