@@ -15,6 +15,12 @@ pytestmark = [pytest.mark.driver("vm", "groups"), pytest.mark.deep]
 
 
 def test_jobs_that_end_in_time_are_not_timed_out(session: Session) -> None:
+    """A second try shows whether it was the time-out that kernels before 7.0 lose now and then (docs/findings/0027)."""
+    if kernel_version(session) < (7, 0):
+        with session.findings_allowed({"job-timeout"}) as found:
+            if session.program("gpu-sched", "--mode", "long", timeout=60).report.ok and not found():
+                return
+        session.note("a job was given up before its time (docs/findings/0027): tried once more")
     session.check("gpu-sched", "--mode", "long", timeout=60)
 
 
