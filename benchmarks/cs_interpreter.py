@@ -17,7 +17,7 @@ from panthorlab.gpu.cs.state import StreamState
 from panthorlab.gpu.cs.stream import CommandStream
 from panthorlab.gpu.generations.g610 import G610
 from tests.unit.gpu.conftest import RESULT_VA, RING_IFACE, STREAM_VA, SYNC_VA, Bench
-from tests.unit.gpu_cs.standalone import FETCHER, RecordingFirmware, encode
+from tests.unit.gpu_cs.standalone import FETCHER, RecordingFirmware, counting_loop, encode
 
 RING, CODE, DATA, PAGE = 0x10000, 0x100000, 0x200000, 4096
 REPEAT = 5
@@ -33,21 +33,6 @@ def _loop(body: list[int], times: int) -> list[int]:
         *body,
         encode("ADD_IMM32", dst=0, src=0, imm=-1),
         encode("BRANCH", cond=1, value=0, offset=-len(body) - 2),
-    ]
-
-
-def counting_loop(counter: int) -> list[int]:
-    """The loop of IGT's tests of the scheduler: the way out is in the middle, each round stores into a sync object."""
-    return [
-        encode("MOVE", dst=0, imm=counter),
-        encode("MOVE32", dst=2, imm=0),
-        encode("MOVE32", dst=4, imm=COUNTED),
-        encode("MOVE32", dst=10, imm=0),
-        encode("ADD_IMM32", dst=2, src=2, imm=1),
-        encode("SYNC_SET32", addr=0, data=2),
-        encode("ADD_IMM32", dst=4, src=4, imm=-1),
-        encode("BRANCH", cond=2, value=4, offset=1),
-        encode("BRANCH", cond=2, value=10, offset=-5),
     ]
 
 
@@ -79,7 +64,7 @@ LOOPS = {
         ],
         20000,
     ),
-    "IGT's counting loop": counting_loop(DATA),
+    "IGT's counting loop": counting_loop(DATA, COUNTED),
     "draw calls": _loop(
         [encode("MOVE32", dst=33 + n, imm=n) for n in range(7)] + [encode("RUN_IDVS"), encode("WAIT", wait=4)], 20000
     ),
@@ -192,7 +177,7 @@ def loops_of_groups(groups: int) -> float:
         bench.make_user_memory()
         counters = [bench.code_va(slot) + COUNTER for slot in range(groups)]
         began = time.process_time()
-        bench.start_calls([counting_loop(counter) for counter in counters])
+        bench.start_calls([counting_loop(counter, COUNTED) for counter in counters])
         bench.pump()
         elapsed = time.process_time() - began
         if any(bench.word(bench.user.pa(counter)) != COUNTED for counter in counters):

@@ -20,7 +20,7 @@
 #define LONG_JOBS	24u
 #define SETTLE_US	2000000	/* until a job that has ended is accounted for */
 
-enum { REG_GATE = 0, REG_WORD = 2, RUNS = 4, GATE = 5 };
+enum { JOB = 2, GATE = 5 };	/* places in the scene */
 
 static int profiling_write(const struct gpu *gpu, const char *text)
 {
@@ -48,25 +48,12 @@ static int profiling(const struct gpu *gpu, unsigned int mask)
 /* A job that runs until its gate is opened, HOLD_US later at least. @most_us: and that is all that it took. */
 static int hold(struct scene *scene, int64_t *most_us)
 {
-	struct cs cs = scene_stream(scene, 2);
-	volatile uint32_t *runs = scene_result(scene, RUNS), *gate = scene_result(scene, GATE);
-	int64_t since = now_us(), deadline = since + SETTLE_US;
-	unsigned int loop;
-	int status, ret;
+	int64_t since = now_us();
+	int status, ret = scene_hold(scene, JOB, GATE);
 
-	*runs = *gate = 0;
-	scene_store(&cs, scene_result_va(scene, RUNS), 1);
-	cs_move48(&cs, REG_GATE, scene_result_va(scene, GATE));
-	loop = cs.count;
-	cs_load32(&cs, REG_WORD, REG_GATE);
-	cs_wait(&cs, CS_SB_ALL);
-	cs_branch(&cs, CS_EQUAL, REG_WORD, loop);
-	ret = scene_submit(scene, scene->group, 0, &cs, 2);
-	while (!ret && !*runs && now_us() < deadline)
-		sleep_us(100);
 	sleep_us(HOLD_US);
-	*gate = 1;
-	ret = ret ?: gpu_fence_status(&scene->gpu, scene->syncobj[2], GPU_TIMEOUT_MS, &status);
+	*scene_result(scene, GATE) = 1;
+	ret = ret ?: gpu_fence_status(&scene->gpu, scene->syncobj[JOB], GPU_TIMEOUT_MS, &status);
 	*most_us = now_us() - since;
 	return ret ?: status == 1 ? 0 : fail(0, "a job that lasts: fence status %d", status);
 }

@@ -132,12 +132,14 @@ static unsigned int together(unsigned int first)
 
 static bool lose_nothing(struct uapi *u, unsigned int first, unsigned int end)
 {
-	long before = held_kib(), most = tolerable(&probes[first], u->calls);
+	const long most = tolerable(&probes[first], u->calls);
 	bool right = true;
 	unsigned int i;
+	long before;
 
 	if (heavy(&probes[first]))
 		return !loses_for_good(u, &probes[first], end - first);
+	before = held_kib();
 	for (i = first; right && i < end; i++)
 		right = made(u, &probes[i], 1, u->calls);
 	return right && held_more(before, most, TOGETHER_MS) <= most;

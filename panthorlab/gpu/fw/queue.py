@@ -158,8 +158,10 @@ class Queue:
         self._scheduled = False
         if not self._alive or self._frozen:
             return
-        if self.chip.misbehaviour.watched and self._breaks_off():
-            return
+        if self.chip.misbehaviour.watched:
+            self._tells_falsely()
+            if self._breaks_off():
+                return
         try:
             result = self.stream.run(self._budget, refetch=self._must_fetch())
         except Exception:
@@ -186,12 +188,14 @@ class Queue:
             self.group.space.when_released(self.wake)
         self.group.queue_changed()
 
-    def _breaks_off(self) -> bool:
-        """Misdeeds event-false: the group reports what has not happened; cs-fault and cs-fatal: the stream reports an
-        injected error. True: such an error was injected."""
+    def _tells_falsely(self) -> None:
+        """Misdeed event-false: the group reports what has not happened."""
         for bit, event in Csg.EVENT_NAMES.items():
             if self.chip.misbehaviour.strikes("event-false", self.group.index, event=event):
                 self.group.events.raise_event(bit)
+
+    def _breaks_off(self) -> bool:
+        """Misdeeds cs-fault and cs-fatal: the stream reports an injected error. True: one was injected."""
         for name in ("cs-fault", "cs-fatal"):
             if rule := self.chip.misbehaviour.strikes(name, self.group.index):
                 self.stream.break_off(rule.exception, fatal=name == "cs-fatal")

@@ -32,6 +32,21 @@ def decode(word: int) -> Instruction:
     return codec.decode(V10, word)
 
 
+def counting_loop(counter: int, rounds: int) -> list[int]:
+    """The loop of IGT's tests of the scheduler: the way out is in the middle, each round stores into a sync object.
+    Register 10 must be 0."""
+    return [
+        encode("MOVE", dst=16, imm=counter),
+        encode("MOVE32", dst=2, imm=0),
+        encode("MOVE32", dst=4, imm=rounds),
+        encode("ADD_IMM32", dst=2, src=2, imm=1),
+        encode("SYNC_SET32", addr=16, data=2),
+        encode("ADD_IMM32", dst=4, src=4, imm=-1),
+        encode("BRANCH", cond=2, value=4, offset=1),
+        encode("BRANCH", cond=2, value=10, offset=-5),
+    ]
+
+
 class PagedMemory:
     """Pages at GPU addresses. Unmapped ones fault, `locked` ones stall, all of them fail when `disabled`."""
 

@@ -20,7 +20,7 @@ from panthorlab.gpu.cs.state import StreamState
 from panthorlab.gpu.cs.translate import LONGEST, translate, translate_run
 from panthorlab.gpu.cs.units import bind
 from panthorlab.gpu.cs.v10 import V10
-from tests.unit.gpu_cs.standalone import RecordingFirmware, Rig, encode
+from tests.unit.gpu_cs.standalone import RecordingFirmware, Rig, counting_loop, encode
 
 E = encode
 LOW = st.integers(2, 14)
@@ -202,17 +202,7 @@ def test_a_branch_inside_a_loop_is_taken() -> None:
     assert registers[2:4] == (0, 100)
 
 
-COUNTING = [
-    E("MOVE", dst=16, imm=Rig.CODE + 2064),
-    E("MOVE32", dst=2, imm=0),
-    E("MOVE32", dst=4, imm=70),
-    E("ADD_IMM32", dst=2, src=2, imm=1),
-    E("SYNC_SET32", addr=16, data=2),
-    E("ADD_IMM32", dst=4, src=4, imm=-1),
-    E("BRANCH", cond=2, value=4, offset=1),
-    E("BRANCH", cond=2, value=10, offset=-5),
-    *BEHIND,
-]
+COUNTING = [*counting_loop(Rig.CODE + 2064, 70), *BEHIND]
 """As IGT's tests of the scheduler count: out from the middle, always back at the end, into the page of the code."""
 
 
