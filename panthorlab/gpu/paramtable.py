@@ -283,7 +283,7 @@ PARAMS: tuple[Param, ...] = (
         low=1,
         high=1e6,
     ),
-    Param("spin.most_us", 10000.0, "µs", "longest pause of a spinning stream", low=1, high=1e6),
+    Param("spin.most_us", 2000.0, "µs", "longest pause of a spinning stream", low=1, high=1e6),
     Param(
         "spin.refetch_ms",
         500.0,

@@ -31,6 +31,7 @@ from panthorlab.board.emulated.exact.wires import CONSOLE, ExactWires
 from panthorlab.board.emulated.file import EmulatedFile
 from panthorlab.board.emulated.frames import Hello
 from panthorlab.board.emulated.gpu_model import GpuModel, firmware
+from panthorlab.board.emulated.hints import without_yields
 from panthorlab.board.emulated.initramfs import build_initramfs
 from panthorlab.board.emulated.machine import Wires, detector_words, machine_facts, qemu_arguments, slowness, spin_word
 from panthorlab.board.emulated.qemu import Qemu, find_qemu
@@ -194,12 +195,22 @@ def _initramfs(order: Order, run_dir: Path) -> Path:
     return initrd
 
 
+def _image(order: Order, run_dir: Path) -> Path:
+    """What QEMU boots: in exact time, where all CPUs run in one thread, a single one has nobody to yield to."""
+    image = order.kernel.image.resolve()
+    if not order.exact or order.file.machine.vcpus > 1:
+        return image
+    own = run_dir / image.name
+    own.write_bytes(without_yields(image.read_bytes(), (order.kernel.path / "System.map").read_text()))
+    return own
+
+
 def _arguments(
     order: Order, wires: Wires, extra: Sequence[str], initrd: Path, run_dir: Path, exact: ExactWires | None
 ) -> list[str]:
     """QEMU's."""
     kernel, wanted = order.kernel, order.exact
-    image = kernel.image.resolve()
+    image = _image(order, run_dir)
     found = qemu_arguments(order.file, image=image, initrd=initrd, wires=wires, extra=extra, exact=bool(wanted))
     if exact and wanted:
         more = extras(wanted, order.counts, kernel, run_dir=run_dir, log_dir=order.log_dir)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import closing
+from itertools import pairwise
 from unittest.mock import patch
 
 import pytest
@@ -71,3 +72,34 @@ def test_who_waits_for_a_sync_object_sees_a_translated_loop_store_when_it_would_
     assert one[-1][-2:] == (COUNTS, COUNTS // 7 * 7)
     waits = [result for (result, *_) in one if isinstance(result, Slice) and result.state is StreamState.BLOCKED]
     assert len(waits) > 2
+
+
+def test_a_loop_of_several_instructions_that_spins_is_looked_at_ever_more_rarely() -> None:
+    """A slice of the first length would not show that it spins. What it waits for is seen after the longest pause."""
+    polling = [
+        E("MOVE", dst=0, imm=RESULT_VA),
+        E("LOAD_MULTIPLE", base=2, addr=0, mask=1),
+        E("WAIT", wait=1),
+        E("BRANCH", cond=2, value=2, offset=-3),
+        E("MOVE32", dst=4, imm=1),
+        E("STORE_MULTIPLE", base=4, addr=0, mask=1),
+    ]
+    at: list[float] = []
+    run = CommandStream.run
+
+    def noted(stream: CommandStream, budget: int, *, refetch: bool = True) -> Slice:
+        at.append(bench.time.now)
+        return run(stream, budget, refetch=refetch)
+
+    settings = ("spin.first_us=100", "spin.most_us=1600")
+    with patch.object(CommandStream, "run", noted), closing(Bench(G610, *settings)) as bench:
+        bench.boot()
+        bench.make_user_memory()
+        bench.start_calls([polling])
+        bench.elapse(0.02)
+        pauses = [later - earlier for earlier, later in pairwise(at) if later - earlier > 50e-6]
+        assert pauses == sorted(pauses)
+        assert pauses[-1] == pytest.approx(1.6e-3, rel=0.1)
+        bench.put_word(bench.user.pa(RESULT_VA), 2)
+        bench.elapse(1.7e-3)
+        assert bench.word(bench.user.pa(RESULT_VA)) == 1

@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""YIELD becomes NOP in the kernel's text, and nowhere else."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from panthorlab.board.emulated.hints import NOP, YIELD, without_yields
+
+TEXT = 0xFFFF_8000_8000_0000
+WORDS = st.sampled_from([YIELD, NOP, bytes(4), b"\xff" * 4, YIELD[2:] + YIELD[:2], YIELD[1:] + YIELD[:1]])
+
+
+def system_map(first: int, end: int) -> str:
+    """Of a text from word `first` to word `end` of the image."""
+    symbols = ((0, "_text"), (first, "_stext"), (end, "_etext"))
+    return "".join(f"{TEXT + 4 * at:016x} T {name}\n" for at, name in symbols)
+
+
+@given(st.lists(WORDS, max_size=40), st.integers(0, 40), st.integers(0, 40))
+def test_each_yield_of_the_text_and_nothing_else(words: list[bytes], first: int, size: int) -> None:
+    end = first + size
+    expected = [NOP if word == YIELD and first <= at < end else word for at, word in enumerate(words)]
+    assert without_yields(b"".join(words), system_map(first, end)) == b"".join(expected)
+
+
+def test_what_looks_like_one_across_two_instructions_is_none() -> None:
+    image = b"\0\0" + YIELD + b"\0\0"
+    assert without_yields(image, system_map(0, 2)) == image
+
+
+def test_image_whose_text_is_not_known_stays_as_it_is() -> None:
+    assert without_yields(YIELD, f"{TEXT:016x} T _text\n") == YIELD
