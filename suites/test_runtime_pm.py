@@ -21,7 +21,7 @@ def test_job_after_each_suspend(session: Session) -> None:
     info = session.job("suspend-loop", "--count", "10", timeout=60).info
     times = {name: int(value) for name, value in info.items() if name.endswith("_us")}
     assert len(times) == 20, "not every time was told"
-    if session.board.facts().get("time") == "exact":
+    if session.exact_time:
         late = {name: us for name, us in times.items() if us > SOON_US}
         assert not late, f"the GPU is slow to wake up or to fall asleep: {late}"
 

@@ -30,7 +30,7 @@ def test_equal_groups_share_equally(session: Session, mode: str) -> None:
     """More groups than slots, and more VMs than address spaces. The program looks until the shares are within 60 %, for
     3 seconds at most; that they do not get there may be the fault of a busy host, but not in exact time."""
     least = int(run(session, mode)["least_share_percent"])
-    if session.board.facts().get("time") == "exact":
+    if session.exact_time:
         assert least >= FAIR, f"the least of equal groups got {least} % of what the most got"
 
 
@@ -42,7 +42,7 @@ def test_who_comes_next(session: Session, mode: str) -> None:
 def test_realtime_does_not_wait_for_the_tick(session: Session) -> None:
     """While others take turns; a group of high priority waits for it. A busy host may make both late."""
     info = run(session, "realtime")
-    if session.board.facts().get("time") == "exact":
+    if session.exact_time:
         realtime, high = int(info["realtime_us"]), int(info["high_us"])
         assert 2 * realtime < high, f"it had to wait for {realtime} us, one of high priority for {high} us"
 

@@ -18,6 +18,10 @@ SLOW = "reset-late,ms=20,times=0"
 def test_next_process_works(session: Session, nth: int) -> None:
     """Whichever flush it is."""
     with session.findings_expected({*CONSEQUENCES, "warning"}), session.misbehaving(f"flush-lost,nth={nth}", SLOW):
+        before = session.struck("flush-lost")
         session.job("store", timeout=60, must_pass=False)
+        lost = session.struck("flush-lost") > before
+    if not lost:
+        pytest.skip(f"the job ended before flush {nth}")
     with session.findings_expected({"power-error", "warning"}):
         session.job("store", timeout=60)

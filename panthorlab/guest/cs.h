@@ -171,6 +171,21 @@ static inline void cs_flush(struct cs *cs, unsigned int reg)
 		CS_FLUSH_CACHE2_L2(3) | CS_FLUSH_CACHE2_LSC(3) | CS_FLUSH_CACHE2_OTHER(2));
 }
 
+/* Registers of cs_tell(): the last ones that are not the kernel's. */
+enum { CS_TELL_ADDR = 84, CS_TELL_VALUE = 86, CS_TELL_FLUSH = 87 };
+
+/* Store @value where the CPU sees it. */
+static inline void cs_tell(struct cs *cs, uint64_t va, uint32_t value)
+{
+	cs_move48(cs, CS_TELL_ADDR, va);
+	cs_move32(cs, CS_TELL_VALUE, value);
+	cs_store32(cs, CS_TELL_ADDR, CS_TELL_VALUE);
+	cs_wait(cs, CS_SB_ALL);
+	cs_move32(cs, CS_TELL_FLUSH, 0);
+	cs_flush(cs, CS_TELL_FLUSH);
+	cs_wait(cs, CS_SB_ALL);
+}
+
 /* Bind the tiler heap context whose address is in pair @reg. */
 static inline void cs_heap_set(struct cs *cs, unsigned int reg)
 {

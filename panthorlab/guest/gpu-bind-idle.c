@@ -12,11 +12,14 @@
 #include <unistd.h>
 
 #include "files.h"
+#include "held.h"
 #include "ktap.h"
 #include "util.h"
 
 #define WARM_UP		3u		/* rounds before memory is counted: caches fill */
 #define LEAK_KB		512		/* in all rounds: so much comes and goes with slabs and per-CPU lists */
+#define OBJECTS_KIB	128		/* of what is in slabs, which are asked for what they only keep in stock */
+#define SETTLE_MS	1000
 
 /* ---- once: one bind, whatever comes of it ---- */
 
@@ -102,22 +105,25 @@ static long free_kb(void)
 
 int bind_idle(struct bind *b)
 {
-	long before = 0, lost = 0;
+	long before = 0, objects = 0, lost, more;
 	unsigned int i;
 	int ret = 0;
 
 	ktap_start(2);
 	for (i = 0; !ret && i < b->count + WARM_UP; i++) {
-		if (i == WARM_UP)
+		if (i == WARM_UP) {
 			before = free_kb();
+			objects = held_kib();
+		}
 		ret = driver_unbind(b) ?: driver_lines(b, false) ?: driver_bind(b) ?: driver_lines(b, true) ?: works(b);
 	}
 	ktap_check(ret, "rebind");
 	if (!ret) {
+		more = held_more(objects, OBJECTS_KIB, SETTLE_MS);
 		lost = before - free_kb();
-		out("# info lost_kb=%ld\n", lost);
-		if (before < 0 || (lost > LEAK_KB && !b->lenient))
-			ret = fail(0, "%ld KiB lost in %u rounds", lost, b->count);
+		out("# info lost_kb=%ld objects_kb=%ld\n", lost, more);
+		if (before < 0 || ((lost > LEAK_KB || more > OBJECTS_KIB) && !b->lenient))
+			ret = fail(0, "%ld KiB lost in %u rounds, %ld of them objects", lost, b->count, more);
 	}
 	ktap_check(ret, "memory comes back");
 	return ktap_status();

@@ -58,7 +58,7 @@ static int run(struct scene *scene, struct cs *cs)
 {
 	static uint32_t token = 0x70000000;
 
-	scene_store(cs, scene_result_va(scene, 0), ++token);
+	cs_tell(cs, scene_result_va(scene, 0), ++token);
 	return scene_submit(scene, scene->group, 0, cs, 0) ?: scene_right(scene, 0, token);
 }
 

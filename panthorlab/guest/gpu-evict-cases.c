@@ -163,8 +163,8 @@ static struct cs gated(struct scene *scene, uint32_t value)
 	cs_load32(&cs, 2, 0);
 	cs_wait(&cs, CS_SB_ALL);
 	cs_branch(&cs, CS_EQUAL, 2, loop);
-	scene_store(&cs, EVICT_VA, value);
-	scene_store(&cs, scene_result_va(scene, 1), value);
+	cs_tell(&cs, EVICT_VA, value);
+	cs_tell(&cs, scene_result_va(scene, 1), value);
 	return cs;
 }
 

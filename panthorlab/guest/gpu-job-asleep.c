@@ -46,7 +46,7 @@ static int store(struct scene *scene, unsigned int index)
 	struct cs cs = scene_stream(scene, index);
 	int ret;
 
-	scene_store(&cs, scene_result_va(scene, index), VALUE + index);
+	cs_tell(&cs, scene_result_va(scene, index), VALUE + index);
 	ret = scene_submit(scene, scene->group, 0, &cs, index);
 	return ret ?: scene_right(scene, index, VALUE + index);
 }

@@ -174,7 +174,7 @@ static int fault_job(const struct fault *fault)
 
 static void write_store(struct scene *scene, struct cs *cs)
 {
-	scene_store(cs, scene_result_va(scene, 0), 1);
+	cs_tell(cs, scene_result_va(scene, 0), 1);
 }
 
 int job_bad_fetch(const struct options *options)
@@ -194,7 +194,7 @@ int job_bad_fetch(const struct options *options)
 static void write_bad_store(struct scene *scene, struct cs *cs)
 {
 	(void)scene;
-	scene_store(cs, SCENE_NOWHERE, 1);
+	cs_tell(cs, SCENE_NOWHERE, 1);
 }
 
 int job_bad_store(const struct options *options)

@@ -19,7 +19,7 @@ static int store(struct scene *scene, uint32_t value)
 {
 	struct cs cs = scene_stream(scene, 0);
 
-	scene_store(&cs, scene_result_va(scene, 0), value);
+	cs_tell(&cs, scene_result_va(scene, 0), value);
 	return scene_submit(scene, scene->group, 0, &cs, 0) ?: scene_right(scene, 0, value);
 }
 

@@ -46,7 +46,7 @@ static int counts(struct scene *scene, const struct gpu_bo *bo, unsigned int ins
 	cs_move48(&cs, REG_ADDR, scene_result_va(scene, COUNT));
 	cs_store32(&cs, REG_ADDR, REG_COUNT);
 	cs_wait(&cs, CS_SB_ALL);
-	scene_store(&cs, scene_result_va(scene, 0), instructions);
+	cs_tell(&cs, scene_result_va(scene, 0), instructions);
 	if (cs.count != instructions)
 		return fail(0, "%u instructions were written, not %u", cs.count, instructions);
 	ret = gpu_submit(&scene->gpu, scene->group, &job, 1) ?: scene_right(scene, 0, instructions);
@@ -118,7 +118,7 @@ int job_wrap(const struct options *options)
 	ktap_start(1);
 	if (!ret) {
 		cs = scene_stream(&scene, 0);
-		scene_store(&cs, scene_result_va(&scene, 0), JOBS);
+		cs_tell(&cs, scene_result_va(&scene, 0), JOBS);
 		ret = scene_submit(&scene, scene.group, 0, &cs, 0) ?: scene_right(&scene, 0, JOBS);
 	}
 	if (!ret && (*scene_result(&scene, COUNT) != JOBS || *scene_result(&scene, WRONG)))
@@ -165,7 +165,7 @@ static struct cs level(struct scene *scene, const struct gpu_bo *bo, unsigned in
 	}
 	store(&cs, scene, UP + level, 0xe0 + level);
 	if (!level)
-		scene_store(&cs, scene_result_va(scene, 0), DEPTH);
+		cs_tell(&cs, scene_result_va(scene, 0), DEPTH);
 	return cs;
 }
 
@@ -204,7 +204,7 @@ static int release(struct scene *scene, uint32_t group)
 	cs_move48(&cs, REG_SYNC, scene_result_va(scene, SYNC));
 	cs_move48(&cs, REG_ZERO, 1);
 	cs_sync_add64(&cs, REG_SYNC, REG_ZERO);
-	scene_store(&cs, scene_result_va(scene, 1), DEPTH);
+	cs_tell(&cs, scene_result_va(scene, 1), DEPTH);
 	return scene_submit(scene, group, 0, &cs, 1) ?: scene_right(scene, 1, DEPTH);
 }
 

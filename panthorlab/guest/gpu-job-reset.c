@@ -32,7 +32,7 @@ static int break_off(struct scene *scene)
 	if (ret)
 		return ret;
 	cs = scene_stream(scene, BROKEN);
-	scene_store(&cs, scene_result_va(scene, 0), 1);
+	cs_tell(&cs, scene_result_va(scene, 0), 1);
 	return scene_submit(scene, group, 0, &cs, BROKEN) ?: ends_with_error(scene, BROKEN);
 }
 

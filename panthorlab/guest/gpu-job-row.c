@@ -67,7 +67,7 @@ int job_row(const struct options *options)
 	for (i = 0; !ret && i < JOBS; i++) {
 		struct cs cs = scene_stream(&scene, i);
 
-		scene_store(&cs, scene_result_va(&scene, i), VALUE(i));
+		cs_tell(&cs, scene_result_va(&scene, i), VALUE(i));
 		ret = scene_submit(&scene, scene.group, 0, &cs, i) ?: wait_stored(&scene, i);
 	}
 	ret = ret ?: judge(&scene, &failed, &broken);

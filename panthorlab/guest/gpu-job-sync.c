@@ -15,7 +15,7 @@
 #include "sentinel.h"
 #include "util.h"
 
-/* Registers of the streams here; scene_store() uses higher ones. */
+/* Registers of the streams here; cs_tell() uses higher ones. */
 enum { REG_SYNC = 0, REG_ONE = 2, REG_ZERO = 4, REG_KEPT = 6, REG_HEAP = 8 };
 
 enum { RESULT_FIRST = 0, RESULT_SECOND = 1, ARRIVED = 2, LASTING = 3, SYNC_A = 8, SYNC_B = 9, GATE = 10 };
@@ -52,11 +52,11 @@ int job_sync_wait(const struct options *options)
 		cs[1] = scene_stream(&scene, RESULT_SECOND);
 		sync_wait(&cs[1], scene_result_va(&scene, SYNC_A));
 		sync_add(&cs[1], scene_result_va(&scene, SYNC_B));
-		scene_store(&cs[1], scene_result_va(&scene, RESULT_SECOND), 0x22222222);
+		cs_tell(&cs[1], scene_result_va(&scene, RESULT_SECOND), 0x22222222);
 		cs[0] = scene_stream(&scene, RESULT_FIRST);
 		sync_add(&cs[0], scene_result_va(&scene, SYNC_A));
 		sync_wait(&cs[0], scene_result_va(&scene, SYNC_B));
-		scene_store(&cs[0], scene_result_va(&scene, RESULT_FIRST), 0x11111111);
+		cs_tell(&cs[0], scene_result_va(&scene, RESULT_FIRST), 0x11111111);
 		ret = scene_submit(&scene, scene.group, 1, &cs[1], RESULT_SECOND);
 	}
 	if (!ret)
@@ -82,7 +82,7 @@ int job_fence_irq(const struct options *options)
 	ret = scene_create(&scene, 1);
 	if (!ret) {
 		cs = scene_stream(&scene, RESULT_FIRST);
-		scene_store(&cs, scene_result_va(&scene, RESULT_FIRST), KEPT);
+		cs_tell(&cs, scene_result_va(&scene, RESULT_FIRST), KEPT);
 		ret = scene_submit(&scene, scene.group, 0, &cs, RESULT_FIRST);
 	}
 	if (!ret)
@@ -125,7 +125,7 @@ static int release(struct scene *scene, uint32_t group)
 	int ret;
 
 	*scene_result(scene, SYNC_A) = 1;
-	scene_store(&cs, scene_result_va(scene, RESULT_SECOND), 0x33333333);
+	cs_tell(&cs, scene_result_va(scene, RESULT_SECOND), 0x33333333);
 	ret = scene_submit(scene, group, 0, &cs, RESULT_SECOND);
 	return ret ?: scene_right(scene, RESULT_SECOND, 0x33333333);
 }
@@ -181,7 +181,7 @@ int job_not_suspended(const struct options *options)
 	ret = scene_create(&scene, 1);
 	if (!ret) {
 		cs = scene_stream(&scene, RESULT_FIRST);
-		scene_store(&cs, scene_result_va(&scene, RESULT_FIRST), KEPT);
+		cs_tell(&cs, scene_result_va(&scene, RESULT_FIRST), KEPT);
 		ret = scene_submit(&scene, scene.group, 0, &cs, RESULT_FIRST);
 	}
 	if (!ret)
@@ -213,7 +213,7 @@ static int block(struct scene *scene, unsigned int index)
 	*scene_result(scene, SYNC_A) = 0;
 	*scene_result(scene, ARRIVED) = 0;
 	cs = scene_stream(scene, index);
-	scene_store(&cs, scene_result_va(scene, ARRIVED), KEPT);
+	cs_tell(&cs, scene_result_va(scene, ARRIVED), KEPT);
 	sync_wait(&cs, scene_result_va(scene, SYNC_A));
 	ret = scene_submit(scene, group, 0, &cs, index);
 	while (!ret && *scene_result(scene, ARRIVED) != KEPT) {
@@ -282,7 +282,7 @@ static void write_render_pass(struct scene *scene, struct cs *cs, const struct g
 	cs_req_resource(cs, 0);
 	cs_heap_operation(cs, CS_VERTEX_TILER_COMPLETED);
 	cs_heap_operation(cs, CS_FRAGMENT_COMPLETED);
-	scene_store(cs, scene_result_va(scene, index), 0x44440000 + index);
+	cs_tell(cs, scene_result_va(scene, index), 0x44440000 + index);
 }
 
 /* Runs a pass in a group of its own on a heap that may grow to @max_chunks. */

@@ -149,7 +149,7 @@ int job_store(const struct options *options)
 	ret = scene_create(&scene, 1);
 	if (!ret) {
 		cs = scene_stream(&scene, 0);
-		scene_store(&cs, scene_result_va(&scene, 0), 0xdeadbeef);
+		cs_tell(&cs, scene_result_va(&scene, 0), 0xdeadbeef);
 		ret = scene_submit(&scene, scene.group, 0, &cs, 0);
 	}
 	if (!ret)
@@ -172,7 +172,7 @@ static int timed_store(struct scene *scene, uint32_t value, int64_t *us)
 	int64_t begin;
 	int ret;
 
-	scene_store(&cs, scene_result_va(scene, 0), value);
+	cs_tell(&cs, scene_result_va(scene, 0), value);
 	begin = now_us();
 	ret = scene_submit(scene, scene->group, 0, &cs, 0);
 	if (!ret)
@@ -276,7 +276,7 @@ int job_busy(const struct options *options)
 		loop = cs.count;
 		cs_add_imm32(&cs, 0, 0, -1);
 		cs_branch(&cs, CS_GREATER, 0, loop);
-		scene_store(&cs, scene_result_va(&scene, 0), 0xb5b5b5b5);
+		cs_tell(&cs, scene_result_va(&scene, 0), 0xb5b5b5b5);
 		begin = now_us();
 		ret = scene_submit(&scene, scene.group, 0, &cs, 0);
 	}

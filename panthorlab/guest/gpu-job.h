@@ -39,7 +39,6 @@ struct cs scene_stream(struct scene *scene, unsigned int index);
 uint64_t scene_stream_va(const struct scene *scene, unsigned int index);
 volatile uint32_t *scene_result(struct scene *scene, unsigned int index);
 uint64_t scene_result_va(const struct scene *scene, unsigned int index);
-void scene_store(struct cs *cs, uint64_t va, uint32_t value);
 int scene_submit(struct scene *scene, uint32_t group, unsigned int queue, const struct cs *cs,
 		 unsigned int index);
 int scene_right(struct scene *scene, unsigned int index, uint32_t value);

@@ -119,7 +119,7 @@ int later_stores(struct scene *scene, uint64_t va, uint32_t value)
 	struct cs cs = scene_stream(scene, 0);
 	int status, ret;
 
-	scene_store(&cs, va, value);
+	cs_tell(&cs, va, value);
 	ret = scene_submit(scene, scene->group, 0, &cs, 0);
 	ret = ret ?: gpu_fence_status(&scene->gpu, scene->syncobj[0], GPU_TIMEOUT_MS, &status);
 	return ret ?: status == 1 ? 0 : fail(0, "a job that stores: fence status %d", status);

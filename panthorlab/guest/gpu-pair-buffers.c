@@ -94,7 +94,7 @@ static int stores(struct shared *by, unsigned int word, uint32_t value)
 	struct cs cs = scene_stream(&by->scene, 0);
 	int status, ret;
 
-	scene_store(&cs, SHARED_VA + word * 4, value);
+	cs_tell(&cs, SHARED_VA + word * 4, value);
 	ret = scene_submit(&by->scene, by->scene.group, 0, &cs, 0);
 	ret = ret ?: gpu_fence_status(&by->scene.gpu, by->scene.syncobj[0], GPU_TIMEOUT_MS, &status);
 	__sync_synchronize();

@@ -47,7 +47,7 @@ static int submit_at(struct scene *scene, uint32_t group, unsigned int place, ui
 		.waits = syncobj,
 	};
 
-	scene_store(&cs, scene_result_va(scene, place), value);
+	cs_tell(&cs, scene_result_va(scene, place), value);
 	job.size = cs_size(&cs);
 	return gpu_submit(&scene->gpu, group, &job, 1);
 }

@@ -6,7 +6,7 @@
 
 #include "gpu-pair.h"
 
-/* Registers of the streams here; scene_store() uses higher ones. */
+/* Registers of the streams here; cs_tell() uses higher ones. */
 enum { REG_SYNC = 0, REG_ONE = 2, REG_ZERO = 4 };
 
 enum { HELD = 0, RELEASING = 1 };	/* places of streams, results and sync objects */
@@ -34,7 +34,7 @@ int pair_hold(struct scene *scene)
 	cs_move48(&cs, REG_SYNC, scene_result_va(scene, HELD_SYNC));
 	cs_move48(&cs, REG_ZERO, 0);
 	cs_sync_wait64_gt(&cs, REG_SYNC, REG_ZERO);
-	scene_store(&cs, scene_result_va(scene, HELD), HELD_VALUE);
+	cs_tell(&cs, scene_result_va(scene, HELD), HELD_VALUE);
 	return scene_submit(scene, scene->group, 0, &cs, HELD);
 }
 
@@ -59,7 +59,7 @@ int pair_release(struct scene *scene)
 	cs_move48(&cs, REG_SYNC, scene_result_va(scene, HELD_SYNC));
 	cs_move48(&cs, REG_ONE, 1);
 	cs_sync_add64(&cs, REG_SYNC, REG_ONE);
-	scene_store(&cs, scene_result_va(scene, RELEASING), HELD_VALUE);
+	cs_tell(&cs, scene_result_va(scene, RELEASING), HELD_VALUE);
 	ret = scene_submit(scene, scene->group, 1, &cs, RELEASING);
 	return ret ?: scene_right(scene, RELEASING, HELD_VALUE) ?: scene_right(scene, HELD, HELD_VALUE);
 }

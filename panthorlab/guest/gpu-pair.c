@@ -56,7 +56,7 @@ static int at_once(unsigned int count)
 	for (round = 0; !ret && round < count; round++) {
 		for (i = 0; !ret && i < PAIR; i++) {
 			cs = scene_stream(&scene[i], round % SCENE_STREAMS);
-			scene_store(&cs, scene_result_va(&scene[i], round % SCENE_STREAMS), round << 8 | i);
+			cs_tell(&cs, scene_result_va(&scene[i], round % SCENE_STREAMS), round << 8 | i);
 			ret = scene_submit(&scene[i], scene[i].group, 0, &cs, round % SCENE_STREAMS);
 		}
 		for (i = 0; !ret && i < PAIR; i++)
@@ -159,7 +159,7 @@ static int break_down(void)
 	if (ret)
 		return ret;
 	cs = scene_stream(&scene, 0);
-	scene_store(&cs, scene_result_va(&scene, 0), HELD_VALUE);
+	cs_tell(&cs, scene_result_va(&scene, 0), HELD_VALUE);
 	ret = scene_submit(&scene, scene.group, 0, &cs, 0);
 	ret = ret ?: gpu_fence_status(&scene.gpu, scene.syncobj[0], GPU_TIMEOUT_MS, &status);
 	scene_drop(&scene);

@@ -16,7 +16,7 @@ int scarce_begin_jobs(struct scarce *s)
 		struct cs cs = scene_stream(&s->scene, i);
 
 		*scene_result(&s->scene, i) = 0;
-		scene_store(&cs, scene_result_va(&s->scene, i), s->value + i);
+		cs_tell(&cs, scene_result_va(&s->scene, i), s->value + i);
 	}
 	return 0;
 }
@@ -27,7 +27,7 @@ int scarce_make_jobs(struct scarce *s)
 	struct drm_panthor_queue_submit jobs[2];
 	struct drm_panthor_sync_op syncs[2][2];
 	struct drm_panthor_group_submit submit = { .group_handle = s->scene.group };
-	const struct cs store = { .count = 7 };	/* instructions of scene_store() */
+	const struct cs store = { .count = 7 };	/* instructions of cs_tell() */
 	unsigned int i, count = s->call->flavour & SCARCE_BOTH ? 2 : 1;
 
 	for (i = 0; i < count; i++) {

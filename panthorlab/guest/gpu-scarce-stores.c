@@ -63,8 +63,8 @@ int scarce_stores(struct scarce *s, uint32_t group, unsigned int queue, uint64_t
 	int ret;
 
 	*scene_result(scene, 0) = 0;
-	scene_store(&cs, va, s->value);
-	scene_store(&cs, scene_result_va(scene, 0), s->value);
+	cs_tell(&cs, va, s->value);
+	cs_tell(&cs, scene_result_va(scene, 0), s->value);
 	ret = scene_submit(scene, group, queue, &cs, 0);
 	return ret ?: scene_right(scene, 0, s->value);
 }
@@ -83,7 +83,7 @@ int scarce_vm_works(struct scarce *s)
 	if (ret)
 		return ret;
 	cs = (struct cs){ .words = bo.map, .capacity = SCENE_STREAM / 8 };
-	scene_store(&cs, bo.va + GPU_PAGE, s->value);
+	cs_tell(&cs, bo.va + GPU_PAGE, s->value);
 	job = (struct gpu_job){ .va = bo.va, .size = cs_size(&cs), .syncobj = s->scene.syncobj[1] };
 	ret = gpu_submit(gpu, group, &job, 1);
 	ret = ret ?: gpu_job_right(gpu, job.syncobj, (volatile uint32_t *)((volatile char *)bo.map + GPU_PAGE), s->value);

@@ -124,7 +124,7 @@ static int used_by_another(struct lab *lab, uint32_t handle, int fd)
 	if (ret)
 		return ret;
 	cs = lab_stream(&other, 0, &va);
-	lab_write_store_at(SHARED_VA, 0x5a5ed5a5, &cs);
+	cs_tell(&cs, SHARED_VA, 0x5a5ed5a5);
 	ret = lab_submit(&other, 0, va, &cs, &(struct lab_submit){ .signals = syncobj });
 	ret = ret ?: lab_expect(&other, syncobj, 1, "the other client's job");
 	if (!ret && *map != 0x5a5ed5a5)

@@ -98,7 +98,7 @@ int probe(struct arena *arena, const unsigned int *pages, unsigned int count)
 		cs_store32(&cs, REG_PROBE, REG_TOKEN);
 		arena->probes++;
 	}
-	scene_store(&cs, scene_result_va(&arena->scene, 0), first);
+	cs_tell(&cs, scene_result_va(&arena->scene, 0), first);
 	ret = scene_submit(&arena->scene, arena->scene.group, 0, &cs, 0);
 	if (!ret)
 		ret = scene_right(&arena->scene, 0, first);

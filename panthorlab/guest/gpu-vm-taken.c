@@ -36,7 +36,7 @@
 #define MAP	(DRM_PANTHOR_VM_BIND_OP_TYPE_MAP | DRM_PANTHOR_VM_BIND_OP_MAP_NOEXEC)
 #define UNMAP	DRM_PANTHOR_VM_BIND_OP_TYPE_UNMAP
 
-enum { REG_ADDR = 0, REG_VALUE = 2, REG_FLUSH = 4, REG_OPEN = 5 };
+enum { REG_ADDR = 0, REG_OPEN = 2 };
 
 /**
  * struct member - A VM with a page of code, and maybe a group
@@ -81,17 +81,6 @@ static volatile uint32_t *word(struct member *member, unsigned int at)
 	return (volatile uint32_t *)((char *)member->code.map + at);
 }
 
-static void store(struct cs *cs, uint64_t va, uint32_t value)
-{
-	cs_move48(cs, REG_ADDR, va);
-	cs_move32(cs, REG_VALUE, value);
-	cs_store32(cs, REG_ADDR, REG_VALUE);
-	cs_wait(cs, CS_SB_ALL);
-	cs_move32(cs, REG_FLUSH, 0);
-	cs_flush(cs, REG_FLUSH);
-	cs_wait(cs, CS_SB_ALL);
-}
-
 /* In a new group: mark; store through the window, if there is one; wait for the gate, if @hold. */
 static int start(struct gpu *gpu, struct member *member, uint32_t mark, bool hold)
 {
@@ -101,9 +90,9 @@ static int start(struct gpu *gpu, struct member *member, uint32_t mark, bool hol
 
 	*word(member, MARK) = 0;
 	*word(member, GATE) = 0;
-	store(&cs, CODE_VA + MARK, mark);
+	cs_tell(&cs, CODE_VA + MARK, mark);
 	if (member->window.map && !hold)
-		store(&cs, BIG_VA, mark);
+		cs_tell(&cs, BIG_VA, mark);
 	if (hold) {
 		cs_move48(&cs, REG_ADDR, CODE_VA + GATE);
 		loop = cs.count;

@@ -9,9 +9,6 @@
 
 #define FATAL_MS	2000
 
-/* Registers of scene_store(): the last ones that are not the kernel's. */
-enum { REG_ADDR = 84, REG_VALUE = 86, REG_FLUSH = 87 };
-
 int scene_create(struct scene *scene, unsigned int queues)
 {
 	struct gpu *gpu = &scene->gpu;
@@ -60,18 +57,6 @@ uint64_t scene_result_va(const struct scene *scene, unsigned int index)
 	return scene->results.va + index * 64;
 }
 
-/* Store and make it visible to the CPU. */
-void scene_store(struct cs *cs, uint64_t va, uint32_t value)
-{
-	cs_move48(cs, REG_ADDR, va);
-	cs_move32(cs, REG_VALUE, value);
-	cs_store32(cs, REG_ADDR, REG_VALUE);
-	cs_wait(cs, CS_SB_ALL);
-	cs_move32(cs, REG_FLUSH, 0);
-	cs_flush(cs, REG_FLUSH);
-	cs_wait(cs, CS_SB_ALL);
-}
-
 /* Submit stream @index; its syncobj has the same index. */
 int scene_submit(struct scene *scene, uint32_t group, unsigned int queue, const struct cs *cs,
 		 unsigned int index)
@@ -92,6 +77,8 @@ int scene_right(struct scene *scene, unsigned int index, uint32_t value)
 			     value);
 }
 
+enum { HOLD_ADDR = 84, HOLD_VALUE = 86 };	/* registers, as of cs_tell() */
+
 int scene_hold(struct scene *scene, unsigned int index, unsigned int gate)
 {
 	const int64_t deadline = now_us() + GPU_TIMEOUT_MS * 1000LL;
@@ -101,12 +88,12 @@ int scene_hold(struct scene *scene, unsigned int index, unsigned int gate)
 
 	*scene_result(scene, gate) = 0;
 	*scene_result(scene, index) = 0;
-	scene_store(&cs, scene_result_va(scene, index), 1);
-	cs_move48(&cs, REG_ADDR, scene_result_va(scene, gate));
+	cs_tell(&cs, scene_result_va(scene, index), 1);
+	cs_move48(&cs, HOLD_ADDR, scene_result_va(scene, gate));
 	loop = cs.count;
-	cs_load32(&cs, REG_VALUE, REG_ADDR);
+	cs_load32(&cs, HOLD_VALUE, HOLD_ADDR);
 	cs_wait(&cs, CS_SB_ALL);
-	cs_branch(&cs, CS_EQUAL, REG_VALUE, loop);
+	cs_branch(&cs, CS_EQUAL, HOLD_VALUE, loop);
 	ret = scene_submit(scene, scene->group, 0, &cs, index);
 	while (!ret && !*scene_result(scene, index)) {
 		if (now_us() > deadline)
@@ -129,7 +116,7 @@ int scene_must_fault(struct scene *scene, uint64_t va, const volatile uint32_t *
 
 	if (ret)
 		return ret;
-	scene_store(&cs, va, ~before);
+	cs_tell(&cs, va, ~before);
 	ret = scene_submit(scene, group, 0, &cs, 0);
 	ret = ret ?: gpu_fence_status(&scene->gpu, scene->syncobj[0], GPU_TIMEOUT_MS, &status);
 	if (!ret && word && *word != before)

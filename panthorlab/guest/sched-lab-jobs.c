@@ -5,8 +5,7 @@
 
 #include <errno.h>
 
-enum { REG_COUNTER = 0, REG_GATE = 2, REG_COUNT = 4, REG_OPEN = 5, REG_FLUSH = 6,
-       REG_ADDR = 8, REG_VALUE = 10 };
+enum { REG_COUNTER = 0, REG_GATE = 2, REG_COUNT = 4, REG_OPEN = 5 };
 
 /* What both kinds of lasting job begin with. */
 static void write_start(const struct lab *lab, unsigned int g, struct cs *cs)
@@ -40,23 +39,11 @@ void lab_write_hold(struct lab *lab, unsigned int g, uint32_t opening, struct cs
 	write_gate(cs, opening, cs->count);
 }
 
-/* Store @value for the CPU to see. */
-void lab_write_store_at(uint64_t va, uint32_t value, struct cs *cs)
-{
-	cs_move48(cs, REG_ADDR, va);
-	cs_move32(cs, REG_VALUE, value);
-	cs_store32(cs, REG_ADDR, REG_VALUE);
-	cs_wait(cs, CS_SB_ALL);
-	cs_move32(cs, REG_FLUSH, 0);
-	cs_flush(cs, REG_FLUSH);
-	cs_wait(cs, CS_SB_ALL);
-}
-
 /* In result @index of the group's address space. */
 void lab_write_store(struct lab *lab, unsigned int g, unsigned int index, uint32_t value,
 		     struct cs *cs)
 {
-	lab_write_store_at(lab_result_va(lab, lab->group[g].vm, index), value, cs);
+	cs_tell(cs, lab_result_va(lab, lab->group[g].vm, index), value);
 }
 
 /* @cs NULL: a submission without a stream, which only orders fences. */

@@ -79,7 +79,6 @@ uint64_t lab_result_va(const struct lab *lab, unsigned int vm, unsigned int inde
 
 struct cs lab_stream(struct lab *lab, unsigned int g, uint64_t *va);
 void lab_write_hold(struct lab *lab, unsigned int g, uint32_t opening, struct cs *cs);
-void lab_write_store_at(uint64_t va, uint32_t value, struct cs *cs);
 void lab_write_store(struct lab *lab, unsigned int g, unsigned int index, uint32_t value,
 		     struct cs *cs);
 

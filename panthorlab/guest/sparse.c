@@ -63,7 +63,7 @@ int sparse_touch(struct scene *scene, const unsigned int *pages, unsigned int co
 		cs_load32(&cs, REG_LOADED, REG_AT);
 		cs_wait(&cs, CS_SB_ALL);
 	}
-	scene_store(&cs, scene_result_va(scene, STREAM), TOKEN + count);
+	cs_tell(&cs, scene_result_va(scene, STREAM), TOKEN + count);
 	return scene_submit(scene, scene->group, 0, &cs, STREAM) ?: scene_right(scene, STREAM, TOKEN + count);
 }
 

@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import Final
 
 from panthorlab.board.api import BootedBoard, RunDigest
+from panthorlab.board.boardtime import TimeName
 from panthorlab.board.identity import verify_identity
 from panthorlab.errors import BootError, EvidenceError, PanthorlabError
 from panthorlab.kernel.driver import Driver, driver_of
@@ -191,6 +192,11 @@ class Session:
         """Whether the kernel was built with all of these options (`CONFIG_KASAN`), built in or as modules."""
         lines = set((self.kernel.path / "config").read_text().splitlines())
         return all(lines & {f"{option}=y", f"{option}=m"} for option in options)
+
+    @property
+    def exact_time(self) -> bool:
+        """Whether no busy host can make anything late, and idle time passes at once."""
+        return self.board.facts().get("time") == TimeName.EXACT
 
     def driver_contains(self, text: bytes) -> bool:
         """Whether the kernel or one of its modules has `text`: versions of panthor differ in what they can do."""

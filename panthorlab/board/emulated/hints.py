@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The kernel's YIELD instructions as a CPU executes them that has nobody to yield to: as NOPs.
 
-`cpu_relax()` in a loop that polls is YIELD (Linux 6.12, arch/arm64/include/asm/vdso/processor.h). QEMU gives the turn
+`cpu_relax()` in a loop that polls is YIELD (Linux 6.12, asm/vdso/processor.h). QEMU gives the turn
 to another CPU there. With one CPU that is the same one, but QEMU has left its translated code, looked at all its timers
 and come back, which takes a microsecond and more: some 13,000 times in a client that opens the GPU and exits, for
 panthor polls up to 10,000 times before it waits for an interrupt. A CPU without threads may treat YIELD as NOP (Arm
@@ -18,7 +18,7 @@ _BEGIN, _TEXT, _END = "_text", "_stext", "_etext"
 
 
 def without_yields(image: bytes, system_map: str) -> bytes:
-    """The arm64 kernel `image` with a NOP in place of each YIELD of its text; all else is where and what it was.
+    """The kernel `image` with a NOP in place of each YIELD of its text; all else is where and what it was.
 
     `system_map`: its System.map. An image begins at `_text`. Where the text is cannot be told of a map that lacks one
     of the symbols: that image is returned as it is.
