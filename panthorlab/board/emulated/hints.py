@@ -1,20 +1,21 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The kernel's YIELD instructions as a CPU executes them that has nobody to yield to: as NOPs.
 
-`cpu_relax()` in a loop that polls is YIELD (Linux 6.12, asm/vdso/processor.h). QEMU gives the turn
-to another CPU there. With one CPU that is the same one, but QEMU has left its translated code, looked at all its timers
-and come back, which takes a microsecond and more: some 13,000 times in a client that opens the GPU and exits, for
-panthor polls up to 10,000 times before it waits for an interrupt. A CPU without threads may treat YIELD as NOP (Arm
-ARM, DDI 0487, YIELD), and the Cortex-A ones of boards with these GPUs do.
+`cpu_relax()` in a loop that polls is YIELD (Linux 6.12, asm/vdso/processor.h). QEMU gives the turn to another CPU
+there. With one CPU that is the same one, but QEMU has left its translated code, looked at all its timers and come back,
+which takes a microsecond and more: some 13,000 times in a client that opens the GPU and exits, for panthor polls up to
+10,000 times before it waits for an interrupt. A CPU without threads may treat YIELD as NOP (Arm ARM, DDI 0487, YIELD),
+and the Cortex-A ones of boards with these GPUs do.
 """
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 YIELD: Final = 0xD503203F.to_bytes(4, "little")
 NOP: Final = 0xD503201F.to_bytes(4, "little")
-_BEGIN, _TEXT, _END = "_text", "_stext", "_etext"
+_PLACE: Final = re.compile(r"^([0-9a-f]+) \S (_text|_stext|_etext)$", re.MULTILINE)
 
 
 def without_yields(image: bytes, system_map: str) -> bytes:
@@ -23,12 +24,10 @@ def without_yields(image: bytes, system_map: str) -> bytes:
     `system_map`: its System.map. An image begins at `_text`. Where the text is cannot be told of a map that lacks one
     of the symbols: that image is returned as it is.
     """
-    found = {
-        name: int(at, 16) for at, _, name in map(str.split, system_map.splitlines()) if name in (_BEGIN, _TEXT, _END)
-    }
-    if len(found) < 3:
+    places = {name: int(at, 16) for at, name in _PLACE.findall(system_map)}
+    if len(places) < 3:
         return image
-    first, end = found[_TEXT] - found[_BEGIN], found[_END] - found[_BEGIN]
+    first, end = (places[name] - places["_text"] for name in ("_stext", "_etext"))
     patched = bytearray(image)
     at = patched.find(YIELD, first, end)
     while at >= 0:
