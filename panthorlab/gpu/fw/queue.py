@@ -174,10 +174,8 @@ class Queue:
         self.publish()
         # a stream that only computes gets longer slices: short ones are mostly overhead
         running = self.state is StreamState.RUNNING
-        if running:
-            self._budget = min(2 * self._budget, self._most)
-        elif self.state is not StreamState.SPINNING:  # a shorter slice may not show that it still does
-            self._budget = self._first
+        if self.state is not StreamState.SPINNING:  # a shorter slice may not show that it still does
+            self._budget = min(2 * self._budget, self._most) if running else self._first
         if running:
             self.wake(result.retired)
         elif self.state is StreamState.SPINNING:
