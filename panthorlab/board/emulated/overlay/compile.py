@@ -16,10 +16,15 @@ SOURCES = Path(__file__).parent
 _TIMEOUT = 120.0
 
 
+def sources(built: OwnProgram) -> list[Path]:
+    """What the program is made of, headers among it: the file itself, and those that are called after it."""
+    stem = Path(built.source).stem
+    return sorted({*SOURCES.glob(f"{stem}.[ch]"), *SOURCES.glob(f"{stem}-*.[ch]")})
+
+
 def digest(built: OwnProgram) -> str:
-    """Of the sources: those that the program is made of are called after it."""
-    files = sorted(SOURCES.glob(f"{Path(built.source).stem}*"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+    """Of the sources."""
+    return hashlib.sha256(b"".join(file.read_bytes() for file in sources(built))).hexdigest()
 
 
 def compile_into(root: Path, built: OwnProgram) -> None:
@@ -36,7 +41,8 @@ def compile_into(root: Path, built: OwnProgram) -> None:
         "-o",
         str(program),
     ]
-    argv += [str(SOURCES / built.source), *(str(root / path.lstrip("/")) for path in built.libraries)]
+    argv += [str(file) for file in sources(built) if file.suffix == ".c"]
+    argv += [str(root / path.lstrip("/")) for path in built.libraries]
     argv += ["-Wl,--unresolved-symbols=ignore-in-shared-libs"]
     try:
         done = spawn.run(argv, timeout=_TIMEOUT)

@@ -19,8 +19,8 @@ _ARM64, _AMD64 = LIBRARIES[BOARD], LIBRARIES["amd64"]
 
 @dataclass(frozen=True)
 class OwnProgram:
-    """A program of ours: its path on the board, its C source (beside this file), and the shared objects of the packages
-    that it is linked with."""
+    """A program of ours: its path on the board, its C source (beside this file, as are the files `NAME-*` that are
+    called after it and belong to it), and the shared objects of the packages that it is linked with."""
 
     path: str
     source: str
