@@ -19,11 +19,13 @@
 
 #define TOLERATED_KIB	40	/* per turn: less is lost in the stock of the allocators */
 #define TURNS		4
-#define SETTLE_MS	4000	/* on a busy host thousands of fences are freed as slowly as that */
-#define SOON_MS		300	/* while there is another turn, which costs less than to wait for long */
 #define LENIENT_SHARE	3	/* every third round will do where nothing is measured */
-#define KEPT_TURNS	2	/* of rounds that keep something: it adds up in each, ... */
-#define KEPT_SETTLE_MS	200	/* ... and nothing is waited for */
+#define KEPT_TURNS	2
+
+/* The last is patient: on a busy host thousands of fences are freed as slowly as that. */
+static const struct held_turn turns_of_good[TURNS] = { { 1, 300 }, { 1, 300 }, { 1, 300 }, { 1, 4000 } };
+/* Of rounds that keep something: it adds up in each, and nothing is waited for. */
+static const struct held_turn turns_of_kept[KEPT_TURNS] = { { 1, 200 }, { 1, 200 } };
 
 /**
  * struct measure - How often rounds are repeated, and whether what they lose counts
@@ -62,6 +64,7 @@ static bool survives(const struct kind *kind, unsigned int rounds)
 static bool judge(const struct kind *kind, unsigned int rounds)
 {
 	struct heap_scene scene;
+	const struct held_turn *turn_of = kind->keeps ? turns_of_kept : turns_of_good;
 	unsigned int turns = kind->keeps ? KEPT_TURNS : TURNS, turn, made;
 	long lost = 0, least = 0;
 	int64_t start = now_us();
@@ -71,9 +74,8 @@ static bool judge(const struct kind *kind, unsigned int rounds)
 	for (turn = 0; !ret && turn < turns; turn++) {
 		long before = held_kib();
 
-		ret = repeat(kind, &scene, rounds, &made);
-		lost = held_more(before, TOLERATED_KIB, kind->keeps ? KEPT_SETTLE_MS :
-				 turn + 1 < turns ? SOON_MS : SETTLE_MS);
+		ret = repeat(kind, &scene, rounds * turn_of[turn].times, &made);
+		lost = held_more(before, TOLERATED_KIB, turn_of[turn].settle_ms);
 		least = !turn || lost < least ? lost : least;
 		if (lost <= TOLERATED_KIB)
 			break;

@@ -45,8 +45,7 @@ static int crowded(struct lab *lab, const uint32_t *syncobj)
 
 	for (g = 1; !ret && g < lab->group_count; g++)
 		ret = lab_hold(lab, g, syncobj[g]);
-	for (g = 1; !ret && g < lab->group_count; g++)
-		ret = lab_wait_count(lab, g, 0);
+	ret = ret ?: lab_wait_all(lab, 1);
 	return ret ?: lab_expect(lab, syncobj[0], 0, "the work, when all others have had a slot,");
 }
 
@@ -54,15 +53,10 @@ int sched_deferred(void)
 {
 	uint32_t syncobj[LAB_GROUPS];
 	struct lab lab;
-	unsigned int g;
 	int ret;
 
 	ktap_start(2);
-	ret = lab_create(&lab, 1);
-	if (!ret)
-		ret = lab_groups(&lab, lab.slots + 3, PRIORITY_MEDIUM);
-	for (g = 0; !ret && g < lab.group_count; g++)
-		ret = gpu_syncobj_create(&lab.gpu, &syncobj[g]);
+	ret = lab_crowd(&lab, 3, PRIORITY_MEDIUM, syncobj);
 	if (!ret)
 		ret = work_and_wait(&lab, 0, syncobj[0]);
 	if (!ret)
@@ -70,10 +64,7 @@ int sched_deferred(void)
 	ktap_result(1, !ret, "others take the slots while its work lasts", last_error());
 	if (!ret)
 		ret = sched_comes_back(&lab, syncobj[0], DONE, 0xdefe77ed);
-	for (g = 1; g < lab.group_count; g++)
-		*lab_gate(&lab, g) = 1;
-	for (g = 1; !ret && g < lab.group_count; g++)
-		ret = lab_expect(&lab, syncobj[g], 1, "a job that lasted");
+	ret = lab_open_all(&lab, 1, syncobj, ret);
 	ktap_result(2, !ret, "the group that waits for its own work ends", last_error());
 	return ret ? 1 : 0;
 }

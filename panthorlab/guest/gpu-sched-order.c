@@ -23,15 +23,6 @@ enum { WORD = 8, DONE = 9, OTHER = 10 };	/* results */
 	 fail(0, "fence status 1, but memory is 0x%08x, expected 0x%08x",		\
 	      *lab_result(lab, 0, index), (unsigned int)(value)))
 
-static int syncobjs(struct lab *lab, uint32_t *syncobj, unsigned int count)
-{
-	int ret = 0;
-
-	while (!ret && count--)
-		ret = gpu_syncobj_create(&lab->gpu, &syncobj[count]);
-	return ret;
-}
-
 /* A group without jobs has nothing to wait for, nor has an idle one. */
 static int nothing_to_wait_for(struct lab *lab, const uint32_t *syncobj)
 {
@@ -120,7 +111,7 @@ int sched_sync_only(void)
 	if (!ret)
 		ret = lab_groups(&lab, 4, PRIORITY_MEDIUM);
 	if (!ret)
-		ret = syncobjs(&lab, syncobj, 6);
+		ret = lab_syncobjs(&lab, syncobj, 6);
 	if (!ret)
 		ret = nothing_to_wait_for(&lab, syncobj);
 	ktap_result(1, !ret, "nothing to wait for", last_error());
@@ -219,7 +210,7 @@ int sched_blocked(void)
 	if (!ret)
 		ret = lab_groups(&lab, lab.slots + 4, PRIORITY_MEDIUM);
 	if (!ret)
-		ret = syncobjs(&lab, syncobj, lab.group_count + 1);
+		ret = lab_syncobjs(&lab, syncobj, lab.group_count + 1);
 	if (!ret)
 		ret = blocked(&lab, syncobj, 1, add);
 	ktap_result(1, !ret, "in its slot, a job adds", last_error());
@@ -290,7 +281,7 @@ int sched_errors(void)
 	if (!ret)
 		ret = lab_groups(&lab, 2, PRIORITY_MEDIUM);
 	if (!ret)
-		ret = syncobjs(&lab, syncobj, 5);
+		ret = lab_syncobjs(&lab, syncobj, 5);
 	if (!ret)
 		ret = fault(&lab, syncobj);
 	ktap_result(1, !ret, "no success behind a fault", last_error());

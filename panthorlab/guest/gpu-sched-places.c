@@ -77,19 +77,14 @@ static int wait_without_slot(struct lab *lab, const struct place *place, const u
 		*lab_counter(lab, g) = 0;
 		ret = lab_hold(lab, g, syncobj[g]);
 	}
-	for (g = HOLDERS; !ret && g < lab->group_count; g++)
-		ret = lab_wait_count(lab, g, 0);
+	ret = ret ?: lab_wait_all(lab, HOLDERS);
 	ret = ret ?: sched_others_pass(lab, TELLER, 3, syncobj[TELLER]);
 	ret = ret ?: lab_expect(lab, syncobj[WAITER], 0, "a job that waits");
 	*place->word = place->above + 1;
 	/* the driver looks there when a job has ended */
 	ret = ret ?: sched_others_pass(lab, TELLER, 3, syncobj[TELLER]);
 	ret = ret ?: sched_comes_back(lab, syncobj[WAITER], DONE, 0x91ace000 + place->above);
-	for (g = HOLDERS; g < lab->group_count; g++)
-		*lab_gate(lab, g) = 1;
-	for (g = HOLDERS; !ret && g < lab->group_count; g++)
-		ret = lab_expect(lab, syncobj[g], 1, "a job that lasted");
-	return ret;
+	return lab_open_all(lab, HOLDERS, syncobj, ret);
 }
 
 int sched_places(void)
@@ -97,14 +92,10 @@ int sched_places(void)
 	struct place part, other;
 	uint32_t syncobj[LAB_GROUPS];
 	struct lab lab;
-	unsigned int g;
 	int ret;
 
 	ktap_start(2);
-	ret = lab_create(&lab, 1);
-	ret = ret ?: lab_groups(&lab, HOLDERS + lab.slots + 2, PRIORITY_MEDIUM);
-	for (g = 0; !ret && g < lab.group_count; g++)
-		ret = gpu_syncobj_create(&lab.gpu, &syncobj[g]);
+	ret = lab_crowd(&lab, HOLDERS + 2, PRIORITY_MEDIUM, syncobj);
 	ret = ret ?: map_part(&lab, &part);
 	ret = ret ?: wait_without_slot(&lab, &part, syncobj);
 	ktap_result(1, !ret, "in a part of a buffer", last_error());

@@ -107,7 +107,6 @@ static int share(unsigned int vms, unsigned int more, bool by_space, const char 
 	uint32_t syncobj[LAB_GROUPS];
 	struct shares shares;
 	struct lab lab;
-	unsigned int g;
 	int ret;
 
 	ktap_start(2);
@@ -115,16 +114,14 @@ static int share(unsigned int vms, unsigned int more, bool by_space, const char 
 	if (!ret)
 		ret = lab_groups(&lab, (by_space ? lab.spaces : lab.slots) + more,
 				 PRIORITY_MEDIUM);
-	if (!ret)
-		ret = lab_count_all(&lab, syncobj);
-	for (g = 0; !ret && g < lab.group_count; g++)
-		ret = lab_wait_count(&lab, g, 0);
+	ret = ret ?: lab_syncobjs(&lab, syncobj, lab.group_count) ?: lab_count_all(&lab, 0, syncobj);
+	ret = ret ?: lab_wait_all(&lab, 0);
 	ktap_result(1, !ret, "every group makes progress", last_error());
 	if (!ret)
 		ret = watch(&lab, SAMPLES, FAIR, &shares);
 	if (!ret)
 		ret = judge_fair(&lab, &shares);
-	ret = lab_open_all(&lab, syncobj, ret);
+	ret = lab_open_all(&lab, 0, syncobj, ret);
 	ktap_result(2, !ret, name, last_error());
 	return ret ? 1 : 0;
 }
@@ -154,8 +151,7 @@ int sched_lower_waits(void)
 		ret = lab_groups(&lab, lab.slots, PRIORITY_MEDIUM);
 	if (!ret)
 		ret = lab_groups(&lab, 2, PRIORITY_LOW);
-	if (!ret)
-		ret = lab_count_all(&lab, syncobj);
+	ret = ret ?: lab_syncobjs(&lab, syncobj, lab.group_count) ?: lab_count_all(&lab, 0, syncobj);
 	for (g = 0; !ret && g < lab.slots; g++)
 		ret = lab_wait_count(&lab, g, 0);
 	if (!ret)
@@ -167,9 +163,8 @@ int sched_lower_waits(void)
 	*lab_gate(&lab, 0) = 1;
 	if (!ret)
 		ret = lab_expect(&lab, syncobj[0], 1, "the job of medium priority");
-	for (g = lab.slots; !ret && g < lab.group_count; g++)
-		ret = lab_wait_count(&lab, g, 0);
-	ret = lab_open_all(&lab, syncobj, ret);
+	ret = ret ?: lab_wait_all(&lab, lab.slots);
+	ret = lab_open_all(&lab, 0, syncobj, ret);
 	lab_release(&lab);
 	return ret;
 }

@@ -145,8 +145,8 @@ int sched_shared(void)
 	ret = lab_create(&lab, 1);
 	if (!ret)
 		ret = lab_groups(&lab, 1, PRIORITY_MEDIUM);
-	for (i = 0; !ret && i < 2; i++)
-		ret = gpu_syncobj_create(&lab.gpu, &syncobj[i]);
+	if (!ret)
+		ret = lab_syncobjs(&lab, syncobj, 2);
 	if (!ret)
 		ret = share(&lab, &handle, &fd);
 	if (!ret)

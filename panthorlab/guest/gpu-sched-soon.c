@@ -42,16 +42,9 @@ static int preempt(struct lab *lab, unsigned int g, uint32_t syncobj, int64_t *t
 /* One more group of @low than there are slots, all busy. */
 static int crowd(struct lab *lab, uint8_t low, uint32_t *syncobj)
 {
-	unsigned int g;
-	int ret = lab_create(lab, 1);
+	int ret = lab_crowd(lab, 1, low, syncobj);
 
-	if (!ret)
-		ret = lab_groups(lab, lab->slots + 1, low);
-	if (!ret)
-		ret = lab_count_all(lab, syncobj);
-	for (g = 0; !ret && g < lab->group_count; g++)
-		ret = lab_wait_count(lab, g, 0);
-	return ret;
+	return ret ?: lab_count_all(lab, 0, syncobj) ?: lab_wait_all(lab, 0);
 }
 
 static int join(struct lab *lab, uint8_t priority, uint32_t *syncobj, unsigned int *g)
@@ -78,7 +71,7 @@ static int over_busy_groups(uint8_t low, uint8_t high, const char *name)
 	}
 	if (!ret)
 		ret = soon(best_us, name);
-	ret = lab_open_all(&lab, syncobj, ret);
+	ret = lab_open_all(&lab, 0, syncobj, ret);
 	lab_release(&lab);
 	return ret;
 }
@@ -106,7 +99,7 @@ static int before_the_tick(void)
 	}
 	out("# info high_us=%lld\n# info realtime_us=%lld\n", (long long)total_us[0] / ROUNDS,
 	    (long long)total_us[1] / ROUNDS);
-	ret = lab_open_all(&lab, syncobj, ret);
+	ret = lab_open_all(&lab, 0, syncobj, ret);
 	lab_release(&lab);
 	return ret;
 }
@@ -162,21 +155,12 @@ int sched_wake(void)
 	int ret;
 
 	ktap_start(1);
-	ret = lab_create(&lab, 1);
-	if (!ret)
-		ret = lab_groups(&lab, lab.slots + 2, PRIORITY_MEDIUM);
+	ret = lab_crowd(&lab, 2, PRIORITY_MEDIUM, syncobj);
 	for (g = 0; !ret && g < lab.group_count; g++) {
-		ret = gpu_syncobj_create(&lab.gpu, &syncobj[g]);
 		how.signals = syncobj[g];
-		if (!ret)
-			ret = lab_store(&lab, g, 0, g, &how);
-		if (!ret)
-			ret = lab_expect(&lab, how.signals, 1, "a job before");
+		ret = lab_store(&lab, g, 0, g, &how) ?: lab_expect(&lab, how.signals, 1, "a job before");
 	}
-	for (g = 1; !ret && g < lab.group_count; g++)
-		ret = lab_count(&lab, g, syncobj[g]);
-	for (g = 1; !ret && g < lab.group_count; g++)
-		ret = lab_wait_count(&lab, g, 0);
+	ret = ret ?: lab_count_all(&lab, 1, syncobj) ?: lab_wait_all(&lab, 1);
 	how.signals = syncobj[0];
 	for (i = 0; !ret && i < TRIES && best_us > SOON_MS * 1000LL; i++) {
 		int64_t begin = now_us();
@@ -191,7 +175,7 @@ int sched_wake(void)
 	}
 	if (!ret)
 		ret = soon(best_us, "a new job of an idle group ended");
-	ret = lab_open_all(&lab, syncobj, ret);
+	ret = lab_open_all(&lab, 0, syncobj, ret);
 	ktap_result(1, !ret, "a new job of an idle group runs although all slots are busy",
 		    last_error());
 	return ret ? 1 : 0;

@@ -128,8 +128,8 @@ int sched_tick(void)
 	ret = lab_create(&lab, 1);
 	if (!ret)
 		ret = lab_groups(&lab, 2, PRIORITY_MEDIUM);
-	for (g = 0; !ret && g < 2; g++)
-		ret = gpu_syncobj_create(&lab.gpu, &syncobj[g]);
+	if (!ret)
+		ret = lab_syncobjs(&lab, syncobj, 2);
 	if (!ret)
 		ret = holding(&lab, 0, syncobj[0]);
 	if (!ret)

@@ -150,13 +150,10 @@ int sched_timeline(void)
 {
 	uint32_t syncobj[4];
 	struct lab lab;
-	unsigned int i;
 	int ret;
 
 	ktap_start(3);
-	ret = lab_create(&lab, 1) ?: lab_groups(&lab, 2, PRIORITY_MEDIUM);
-	for (i = 0; !ret && i < 4; i++)
-		ret = gpu_syncobj_create(&lab.gpu, &syncobj[i]);
+	ret = lab_create(&lab, 1) ?: lab_groups(&lab, 2, PRIORITY_MEDIUM) ?: lab_syncobjs(&lab, syncobj, 4);
 	ret = ret ?: one_call(&lab, syncobj);
 	ktap_result(1, !ret, "a job waits for one of the same call", last_error());
 	ret = ret ?: points(&lab, syncobj[2]);

@@ -31,14 +31,6 @@ struct probe {
 	struct wrong wrong;
 };
 
-/**
- * struct turn - So many times as many calls as in the first; how long to wait for what is freed late
- */
-struct turn {
-	unsigned int times;
-	unsigned int settle_ms;
-};
-
 static struct probe probes[CALLS];
 static unsigned int probe_count;
 
@@ -89,7 +81,7 @@ static bool made(struct uapi *u, const struct probe *probe, unsigned int kinds, 
 
 /* Whether every one of @turns loses something; the first that does not is the last. */
 static bool loses(struct uapi *u, const struct probe *probe, unsigned int kinds,
-		  const struct turn *turns, unsigned int count)
+		  const struct held_turn *turns, unsigned int count)
 {
 	unsigned int i = 0, hired = 0;
 
@@ -116,7 +108,7 @@ static bool loses(struct uapi *u, const struct probe *probe, unsigned int kinds,
 /* The last turn is patient beyond the 5 s that RCU lets some objects wait. */
 static bool loses_for_good(struct uapi *u, const struct probe *probe, unsigned int kinds)
 {
-	static const struct turn turns[] = { { 1, 100 }, { 4, 300 }, { 2, 1000 }, { 2, 6000 } };
+	static const struct held_turn turns[] = { { 1, 100 }, { 4, 300 }, { 2, 1000 }, { 2, 6000 } };
 
 	return loses(u, probe, kinds, turns, sizeof(turns) / sizeof(turns[0]));
 }
@@ -174,7 +166,7 @@ static bool collect(struct uapi *u, const struct wrong *w)
 
 void uapi_leaks(struct uapi *u)
 {
-	static const struct turn once_more[] = { { 1, 0 }, { 2, 0 } };
+	static const struct held_turn once_more[] = { { 1, 0 }, { 2, 0 } };
 	static const struct probe kept = { .make = is_kept };
 	int64_t start = now_us();
 	unsigned int i = 0;

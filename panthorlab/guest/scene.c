@@ -77,8 +77,6 @@ int scene_right(struct scene *scene, unsigned int index, uint32_t value)
 			     value);
 }
 
-enum { HOLD_ADDR = 84, HOLD_VALUE = 86 };	/* registers, as of cs_tell() */
-
 int scene_hold(struct scene *scene, unsigned int index, unsigned int gate)
 {
 	const int64_t deadline = now_us() + GPU_TIMEOUT_MS * 1000LL;
@@ -89,11 +87,11 @@ int scene_hold(struct scene *scene, unsigned int index, unsigned int gate)
 	*scene_result(scene, gate) = 0;
 	*scene_result(scene, index) = 0;
 	cs_tell(&cs, scene_result_va(scene, index), 1);
-	cs_move48(&cs, HOLD_ADDR, scene_result_va(scene, gate));
+	cs_move48(&cs, CS_TELL_ADDR, scene_result_va(scene, gate));
 	loop = cs.count;
-	cs_load32(&cs, HOLD_VALUE, HOLD_ADDR);
+	cs_load32(&cs, CS_TELL_VALUE, CS_TELL_ADDR);
 	cs_wait(&cs, CS_SB_ALL);
-	cs_branch(&cs, CS_EQUAL, HOLD_VALUE, loop);
+	cs_branch(&cs, CS_EQUAL, CS_TELL_VALUE, loop);
 	ret = scene_submit(scene, scene->group, 0, &cs, index);
 	while (!ret && !*scene_result(scene, index)) {
 		if (now_us() > deadline)

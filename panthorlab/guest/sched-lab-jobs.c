@@ -148,28 +148,25 @@ int lab_row(struct lab *lab, unsigned int g, unsigned int count, unsigned int ms
 	return ret;
 }
 
-/* End all counting jobs, also after a failure; @ret or how they ended. */
-int lab_open_all(struct lab *lab, const uint32_t *syncobj, int ret)
+/* End the lasting jobs of all groups from @first on, also after a failure; @ret or how they ended. */
+int lab_open_all(struct lab *lab, unsigned int first, const uint32_t *syncobj, int ret)
 {
 	unsigned int g;
 
-	for (g = 0; g < lab->group_count; g++)
+	for (g = first; g < lab->group_count; g++)
 		*lab_gate(lab, g) = 1;
-	for (g = 0; !ret && g < lab->group_count; g++)
-		ret = lab_expect(lab, syncobj[g], 1, "a counting job");
+	for (g = first; !ret && g < lab->group_count; g++)
+		ret = lab_expect(lab, syncobj[g], 1, "a job that lasted");
 	return ret;
 }
 
-/* A counting job of each group, which signals that group's of @syncobj, made here. */
-int lab_count_all(struct lab *lab, uint32_t *syncobj)
+/* A counting job of each group from @first on, which signals that group's of @syncobj. */
+int lab_count_all(struct lab *lab, unsigned int first, const uint32_t *syncobj)
 {
 	unsigned int g;
 	int ret = 0;
 
-	for (g = 0; !ret && g < lab->group_count; g++) {
-		ret = gpu_syncobj_create(&lab->gpu, &syncobj[g]);
-		if (!ret)
-			ret = lab_count(lab, g, syncobj[g]);
-	}
+	for (g = first; !ret && g < lab->group_count; g++)
+		ret = lab_count(lab, g, syncobj[g]);
 	return ret;
 }

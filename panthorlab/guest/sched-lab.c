@@ -98,6 +98,25 @@ int lab_groups(struct lab *lab, unsigned int count, uint8_t priority)
 	return ret;
 }
 
+int lab_syncobjs(struct lab *lab, uint32_t *syncobj, unsigned int count)
+{
+	unsigned int i;
+	int ret = 0;
+
+	for (i = 0; !ret && i < count; i++)
+		ret = gpu_syncobj_create(&lab->gpu, &syncobj[i]);
+	return ret;
+}
+
+/* One address space with @more groups than slots, and a syncobj for each. */
+int lab_crowd(struct lab *lab, unsigned int more, uint8_t priority, uint32_t *syncobj)
+{
+	int ret = lab_create(lab, 1);
+
+	ret = ret ?: lab_groups(lab, lab->slots + more, priority);
+	return ret ?: lab_syncobjs(lab, syncobj, lab->group_count);
+}
+
 static volatile uint32_t *word(struct lab *lab, unsigned int vm, unsigned int index)
 {
 	return (volatile uint32_t *)lab->vm[vm].words.map + index * LINE / sizeof(uint32_t);
@@ -165,6 +184,17 @@ int lab_wait_count(struct lab *lab, unsigned int g, uint32_t beyond)
 		sleep_us(200);
 	}
 	return 0;
+}
+
+/* Until each group from @first on has counted, so has had a slot. */
+int lab_wait_all(struct lab *lab, unsigned int first)
+{
+	unsigned int g;
+	int ret = 0;
+
+	for (g = first; !ret && g < lab->group_count; g++)
+		ret = lab_wait_count(lab, g, 0);
+	return ret;
 }
 
 /* The fence that @syncobj has now, as a file: it outlives all else. */

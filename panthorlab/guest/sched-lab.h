@@ -69,6 +69,8 @@ int lab_create(struct lab *lab, unsigned int vms);
 void lab_release(struct lab *lab);
 int lab_group(struct lab *lab, unsigned int vm, uint8_t priority, unsigned int *g);
 int lab_groups(struct lab *lab, unsigned int count, uint8_t priority);
+int lab_syncobjs(struct lab *lab, uint32_t *syncobj, unsigned int count);
+int lab_crowd(struct lab *lab, unsigned int more, uint8_t priority, uint32_t *syncobj);
 
 volatile uint32_t *lab_counter(struct lab *lab, unsigned int g);
 uint64_t lab_counter_va(const struct lab *lab, unsigned int g);
@@ -89,11 +91,12 @@ int lab_hold(struct lab *lab, unsigned int g, uint32_t signals);
 int lab_store(struct lab *lab, unsigned int g, unsigned int index, uint32_t value,
 	      const struct lab_submit *how);
 int lab_nothing(struct lab *lab, unsigned int g, const struct lab_submit *how);
-int lab_count_all(struct lab *lab, uint32_t *syncobj);
-int lab_open_all(struct lab *lab, const uint32_t *syncobj, int ret);
+int lab_count_all(struct lab *lab, unsigned int first, const uint32_t *syncobj);
+int lab_open_all(struct lab *lab, unsigned int first, const uint32_t *syncobj, int ret);
 int lab_row(struct lab *lab, unsigned int g, unsigned int count, unsigned int ms);
 
 int lab_wait_count(struct lab *lab, unsigned int g, uint32_t beyond);
+int lab_wait_all(struct lab *lab, unsigned int first);
 int lab_fence(struct lab *lab, uint32_t syncobj, int *fd);
 int lab_status(int fd, unsigned int timeout_ms, int *status);
 int lab_expect(struct lab *lab, uint32_t syncobj, int expected, const char *what);
