@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +15,7 @@ from panthorlab import spawn
 from panthorlab.errors import UsageError
 from panthorlab.run.record import Need
 from panthorlab.run.record.codec import decode
+from panthorlab.run.suitepytest import suite_pytest
 
 PATIENCE: Final = 600.0
 """Seconds that importing all suites may take: three, but with a hundredth of a busy machine some minutes."""
@@ -33,33 +33,12 @@ def survey(suites: Iterable[Path], *, leave_nothing: bool = False) -> list[Need]
     files = [str(suite) for suite in suites]
     with TemporaryDirectory(prefix="panthorlab-") as folder:
         answer = Path(folder, "needs.json")
-        argv = [
-            sys.executable,
-            "-P",
-            "-m",
-            "pytest",
-            "-p",
-            "panthorlab.run.plugin",
-            "-c",
-            os.devnull,
-            "--rootdir",
-            folder,
-            "-p",
-            "no:cacheprovider",
-            "--import-mode=importlib",
-            "--noconftest",
-            "--strict-markers",
-            "--collect-only",
-            "-q",
-            "--needs",
-            str(answer),
-            *files,
-        ]
+        what = ("--strict-markers", "--collect-only", "-q", "--needs", str(answer), *files)
         env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
         if leave_nothing:
             env["PYTHONDONTWRITEBYTECODE"] = "1"
         try:
-            done = spawn.run(argv, timeout=PATIENCE, cwd=Path(folder), env=env)
+            done = spawn.run(suite_pytest("--rootdir", folder, *what), timeout=PATIENCE, cwd=Path(folder), env=env)
         except subprocess.TimeoutExpired:
             raise UsageError(
                 f"the suites were not imported within {PATIENCE:.0f} s",

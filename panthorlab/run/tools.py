@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -14,6 +13,7 @@ from pathlib import Path
 from panthorlab.errors import LabError, UsageError
 from panthorlab.run.record import BisectStart, Event
 from panthorlab.run.record.log import is_validation, read_what_is_left
+from panthorlab.run.suitepytest import suite_pytest
 from panthorlab.verdict import RunVerdict
 
 
@@ -99,23 +99,7 @@ def _pytest(arguments: list[str]) -> int:
     """In a process of its own, as a user would start it; statuses that mean something else here are translated."""
     from panthorlab.run.plugin import OWN_STATUS
 
-    argv = [
-        sys.executable,
-        "-P",
-        "-m",
-        "pytest",
-        "-p",
-        "panthorlab.run.plugin",
-        "-p",
-        "no:cacheprovider",
-        "--import-mode=importlib",
-        "-c",
-        os.devnull,
-        "--noconftest",
-        "--own-status",
-        *arguments,
-    ]
-    status = subprocess.run(argv, check=False).returncode
+    status = subprocess.run(suite_pytest("--own-status", *arguments), check=False).returncode
     if status < 0:
         raise LabError(f"pytest was killed by signal {-status}")
     if status >= OWN_STATUS:

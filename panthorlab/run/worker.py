@@ -9,7 +9,6 @@ import os
 import select
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +24,7 @@ from panthorlab.errors import LabError
 from panthorlab.run.poll import POLL
 from panthorlab.run.record import BootEnd, OfBoot
 from panthorlab.run.record.versions import event_of
+from panthorlab.run.suitepytest import suite_pytest
 
 # A worker that says nothing, and writes no log, for so long, or for as long as its board may take for a step, is stuck.
 SILENCE: Final = 300.0
@@ -126,30 +126,18 @@ def run_here(board: Board, log_dir: Path, record: Callable[[OfBoot], None], stop
 
 
 def worker_argv(log_dir: Path, events_fd: int) -> list[str]:
-    """pytest on the job in `log_dir`, with nothing of the directories that it, its suites or its user are in."""
-    return [
-        sys.executable,
-        "-P",  # no module of the directory it runs in
-        "-m",
-        "pytest",
-        "-p",
-        "panthorlab.run.plugin",
-        "-c",
-        os.devnull,
+    """pytest on the job in `log_dir`."""
+    return suite_pytest(
         "--rootdir",
         str(log_dir),
-        "-p",
-        "no:cacheprovider",
         "--basetemp",
         str(log_dir / "tmp"),  # or it would tidy what all runs of the user have left in /tmp, for minutes
-        "--import-mode=importlib",
-        "--noconftest",  # the plugin takes those beside the suites; those above them nobody has asked for
         "-q",
         "--job",
         str(log_dir / "job.json"),
         "--events-fd",
         str(events_fd),
-    ]
+    )
 
 
 def _finish(worker: subprocess.Popen[bytes], steps: Sequence[tuple[int, float]]) -> int:

@@ -23,6 +23,7 @@ from panthorlab.errors import BootError, EvidenceError, LabError, UsageError
 from panthorlab.kernel.model import Kernel
 from panthorlab.kmsg.scan import scan_bytes
 from panthorlab.paths import cache_dir
+from tests.processes import alive
 
 pytestmark = pytest.mark.e2e
 PROBE = "/probe"
@@ -34,16 +35,9 @@ def processes_of(board: BootedEmulatedBoard) -> list[int]:
     return [board._parts.qemu.pid, *([model.process.pid] if model else [])]
 
 
-def exists(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 def wait_gone(pids: list[int], timeout: float = 60.0) -> bool:
     deadline = time.monotonic() + timeout
-    while any(map(exists, pids)):
+    while any(map(alive, pids)):
         if time.monotonic() > deadline:
             return False
         time.sleep(0.01)
@@ -64,7 +58,7 @@ def test_boot_with_gpu(boot: Boot, kernel: Kernel) -> None:
     assert cpus == [{facts["host_cpu"]}] * 2
     board.close()
     board.close()
-    assert not any(map(exists, pids))
+    assert not any(map(alive, pids))
     assert not run_dir.exists()
     with pytest.raises(LabError, match=r"closed"):
         board.shell.get("/proc/uptime")

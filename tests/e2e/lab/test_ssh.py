@@ -28,6 +28,7 @@ from panthorlab.board.real.ssh.hostkeys import HostKeyError
 from panthorlab.errors import BootError, LabError, PanthorlabError, UsageError
 from tests.e2e.lab import ssh_servers
 from tests.e2e.lab.ssh_servers import Server
+from tests.processes import alive
 
 pytestmark = pytest.mark.e2e
 TMP = "/tmp"  # noqa: S108  the board's
@@ -98,14 +99,6 @@ def eventually(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
-
-
-def alive(pid: int) -> bool:
-    """Whether it runs: a zombie waits for nobody but its parent."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 # -- commands -------------------------------------------------------------------------------------------------------

@@ -33,6 +33,26 @@ class Expected:
 
 
 @dataclass(frozen=True)
+class PrintCall:
+    """A call of a driver's that prints: a row of DRIVER-messages.tsv. `expected`: a kind of finding, or `harmless`."""
+
+    versions: str
+    file: str
+    function: str
+    call: str
+    expected: str
+    format: str
+
+    def __str__(self) -> str:
+        return f"{self.versions}-{self.function}-{self.format[:40]}"
+
+
+def calls_that_print(driver: str) -> list[PrintCall]:
+    rows = (DATA / f"{driver}-messages.tsv").read_text().splitlines()
+    return [PrintCall(*row.split("\t")) for row in rows if not row.startswith("#")]
+
+
+@dataclass(frozen=True)
 class Fixture:
     name: str
     title: str

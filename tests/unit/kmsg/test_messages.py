@@ -4,29 +4,13 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import pytest
 
 from panthorlab.kmsg import Kind, scan, scan_bytes
-from tests.unit.kmsg.corpus import DATA
+from tests.unit.kmsg.corpus import PrintCall, calls_that_print
 
-
-@dataclass(frozen=True)
-class Call:
-    versions: str
-    file: str
-    function: str
-    call: str
-    expected: str
-    format: str
-
-
-CALLS = [
-    Call(*line.split("\t"))
-    for line in (DATA / "panthor-messages.tsv").read_text().splitlines()
-    if not line.startswith("#")
-]
+CALLS = calls_that_print("panthor")
 PREFIXES = {
     "drm_err": "panthor fb000000.gpu: [drm] *ERROR* ",
     "drm_warn": "panthor fb000000.gpu: [drm] ",
@@ -39,7 +23,7 @@ PREFIXES = {
 SAMPLES = {"pe": "-EIO", "u": "3", "d": "3", "lu": "300000000", "llu": "7"}
 
 
-def printed(call: Call) -> list[str]:
+def printed(call: PrintCall) -> list[str]:
     """The lines of the message as a kernel prints them, with sample values."""
 
     def sample(found: re.Match[str]) -> str:
@@ -65,8 +49,8 @@ def printed(call: Call) -> list[str]:
     return (PREFIXES[call.call].format(function=call.function) + text).split("\n")
 
 
-@pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.versions}-{call.function}-{call.format[:40]}")
-def test_message_is_classified(call: Call) -> None:
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_message_is_classified(call: PrintCall) -> None:
     log = "".join(f"[    1.000000] {line}\n" for line in printed(call)).encode()
     found = scan_bytes(log)
     assert [finding.kind.value for finding in found] == ([] if call.expected == "harmless" else [call.expected])

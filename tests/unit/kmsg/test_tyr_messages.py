@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 import pytest
 from hypothesis import given
@@ -12,28 +11,15 @@ from hypothesis import strategies as st
 
 from panthorlab.kmsg import Kind, scan, scan_bytes
 from panthorlab.kmsg.rustnames import readable
-from tests.unit.kmsg.corpus import DATA
+from tests.unit.kmsg.corpus import PrintCall, calls_that_print
 
-
-@dataclass(frozen=True)
-class Call:
-    versions: str
-    file: str
-    function: str
-    call: str
-    expected: str
-    format: str
-
-
-CALLS = [
-    Call(*line.split("\t")) for line in (DATA / "tyr-messages.tsv").read_text().splitlines() if not line.startswith("#")
-]
+CALLS = calls_that_print("tyr")
 PLACE = re.compile(r"\{(:[^}]*)?\}")
 # What Rust's `{:?}` makes of an error that has a name, of one that has none, of a range, of an enum's value.
 DEBUG = ("ETIMEDOUT", "Error(-517)", "16..8", "Fatal")
 
 
-def printed(call: Call, debug: str) -> str:
+def printed(call: PrintCall, debug: str) -> str:
     """The line of the message as a kernel prints it, with sample values."""
 
     def sample(found: re.Match[str]) -> str:
@@ -46,8 +32,8 @@ def printed(call: Call, debug: str) -> str:
 
 
 @pytest.mark.parametrize("debug", DEBUG)
-@pytest.mark.parametrize("call", CALLS, ids=lambda call: f"{call.versions}-{call.function}-{call.format[:40]}")
-def test_message_is_classified(call: Call, debug: str) -> None:
+@pytest.mark.parametrize("call", CALLS, ids=str)
+def test_message_is_classified(call: PrintCall, debug: str) -> None:
     log = f"[    1.000000] {printed(call, debug)}\n".encode()
     found = scan_bytes(log)
     assert [finding.kind.value for finding in found] == ([] if call.expected == "harmless" else [call.expected])

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -13,8 +12,7 @@ from typing import Any
 import pytest
 
 from panthorlab.run import overlay_need
-from panthorlab.run.job import Job
-from panthorlab.run.record.codec import encode
+from tests.unit.run import workers
 
 SUITE = """\
 import pytest
@@ -28,63 +26,10 @@ def test_needs_too(): pass
 PLAIN = "\ndef test_plain(): pass\n"
 
 
-def job(tmp_path: Path, suite: Path, overlay: Path | None) -> Job:
-    return Job(
-        board="qemu-g610",
-        kernel="none",
-        arm="after",
-        slot="after1",
-        boot="after1.1",
-        index=0,
-        boots=1,
-        run_dir=str(tmp_path),
-        log_dir=str(tmp_path),
-        suites=(str(suite),),
-        iterations=None,
-        seed=1,
-        overlay=str(overlay) if overlay else None,
-    )
-
-
 def work(tmp_path: Path, text: str, overlay: Path | None = None) -> tuple[int, list[dict[str, Any]]]:
-    """A worker as the controller starts it; its exit status and events."""
     suite = tmp_path / "test_x.py"
     suite.write_text(text)
-    described = encode(job(tmp_path, suite, overlay))
-    (tmp_path / "job.json").write_text(json.dumps(described))
-    read_end, write_end = os.pipe()
-    argv = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-p",
-        "panthorlab.run.plugin",
-        "-c",
-        os.devnull,
-        "--noconftest",
-        "--rootdir",
-        str(tmp_path),
-        "-p",
-        "no:cacheprovider",
-        "--import-mode=importlib",
-        "--job",
-        str(tmp_path / "job.json"),
-        "--events-fd",
-        str(write_end),
-    ]
-    done = subprocess.run(
-        argv,
-        pass_fds=(write_end,),
-        capture_output=True,
-        timeout=120,
-        check=False,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
-    )
-    os.close(write_end)
-    with os.fdopen(read_end) as stream:
-        return done.returncode, [json.loads(line) for line in stream]
+    return workers.work(workers.job_on(suite, overlay=str(overlay) if overlay else None))
 
 
 def test_what_needs_an_overlay_is_left_out_and_told(tmp_path: Path) -> None:

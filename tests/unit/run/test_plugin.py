@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -14,14 +13,11 @@ import pytest
 from panthorlab.kernel.build.config import find_fragments
 from panthorlab.kernel.model import Kernel
 from panthorlab.outcome import Outcome
-from panthorlab.run.job import Job
 from panthorlab.run.needs import lacking
 from panthorlab.run.record import BootEnd
-from panthorlab.run.record.codec import encode
 from panthorlab.run.record.versions import event_of
-from panthorlab.run.worker import worker_argv
+from tests.unit.run.workers import ROOT, job_on, work
 
-ROOT = Path(__file__).parents[3]
 SUITE = """
 import pytest
 def test_quick(): pass
@@ -104,36 +100,9 @@ def test_after_a_boot_that_died_in_its_last_test_none_is_needed(
     """Or what the kernel has done would be called a failure of the lab. The board of this job does not exist."""
     suite = tmp_path / "test_mine.py"
     suite.write_text("def test_dies(session): pass\n")
-    job = Job(
-        board="no-such-board",
-        kernel="none",
-        arm="kernel",
-        slot="kernel1",
-        boot="kernel1.2",
-        index=0,
-        boots=1,
-        run_dir=str(tmp_path),
-        log_dir=str(tmp_path),
-        suites=(str(suite),),
-        iterations=None,
-        seed=1,
-        done_tests=done,
-        tests=("mine::test_dies",),
-    )
-    (tmp_path / "job.json").write_text(json.dumps(encode(job)))
-    read_end, write_end = os.pipe()
-    subprocess.run(
-        worker_argv(tmp_path, write_end),
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        cwd=tmp_path,
-        pass_fds=(write_end,),
-        check=False,
-        capture_output=True,
-        timeout=120,
-    )
-    os.close(write_end)
-    with os.fdopen(read_end) as events:
-        ends = [event for line in events if isinstance(event := event_of(json.loads(line)), BootEnd)]
+    tests = {"done_tests": done, "tests": ("mine::test_dies",)}
+    _, events = work(job_on(suite, board="no-such-board", boot="kernel1.2", **tests))
+    ends = [event for one in events if isinstance(event := event_of(one), BootEnd)]
     assert [(one.complete, one.booted, one.outcome) for one in ends] == [end]
 
 
