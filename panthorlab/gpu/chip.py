@@ -12,7 +12,7 @@ from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.irq import IrqBlock
 from panthorlab.gpu.loop import Timers
 from panthorlab.gpu.misbehave import Misbehaviour
-from panthorlab.gpu.mmu.unit import Mmu
+from panthorlab.gpu.mmu.spaces import Mmu
 from panthorlab.gpu.params import Params
 from panthorlab.gpu.trace import Trace
 
@@ -64,3 +64,4 @@ class Chip:
     def flush_caches(self) -> None:
         """A full clean and invalidate completed: increment LATEST_FLUSH (24 bits, 0 is skipped)."""
         self.latest_flush = self.latest_flush % 0xFFFFFF + 1
+        self.mmu.cleaned()

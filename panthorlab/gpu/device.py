@@ -16,7 +16,8 @@ from panthorlab.gpu.generation import Generation
 from panthorlab.gpu.irq import IrqBlock
 from panthorlab.gpu.loop import Timers
 from panthorlab.gpu.misbehave import Misbehaviour
-from panthorlab.gpu.mmu.unit import AddressSpace, Mmu
+from panthorlab.gpu.mmu.spaces import Mmu
+from panthorlab.gpu.mmu.unit import AddressSpace
 from panthorlab.gpu.params import Params
 from panthorlab.gpu.pci import CLOCK_STOPPED
 from panthorlab.gpu.power import Domains, Read, Write
@@ -195,6 +196,8 @@ class GpuDevice:
             if self._trace.on:
                 self._trace.instant("GPU", f"flush 0x{payload:x}")
             self.mcu.clean_cache()
+            if payload & GpuCommand.FLUSH_L2_CLEAN:
+                self.chip.mmu.cleaned()
             if payload & GpuCommand.FLUSH_INVALIDATE == GpuCommand.FLUSH_INVALIDATE:
                 self.chip.flush_caches()
             self._raise_later("flush", GpuIrq.CLEAN_CACHES_COMPLETED)

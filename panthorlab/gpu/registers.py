@@ -100,6 +100,7 @@ class GpuCommand:
     RESET = 1  # payload 1 soft, 2 hard
     FLUSH = 4  # payload [3:0] L2, [7:4] LSC, [11:8] other; 1 clean, 2 invalidate
     PAYLOAD_SOFT, PAYLOAD_HARD = 1, 2
+    FLUSH_L2_CLEAN = 1
     FLUSH_INVALIDATE = 0x233  # payload bits that all must be set to increment LATEST_FLUSH
 
 

@@ -4,6 +4,9 @@
 Source: panthor_regs.h and panthor_mmu.c (Linux 6.12, 7.3), panfrost_regs.h for what commands do. They complete at once;
 AS_STATUS reads busy only by misdeed `as-stuck`. Translations that were used stay, whatever becomes of the page tables,
 until UPDATE, a flush or UNLOCK of their region, or a reset. A flush of the GPU's caches leaves them.
+
+No cache holds data. But which pages were written since the caches were last cleaned is known, and a driver that lets
+them go without is told of: a board's caches would write to memory that is somebody else's by then.
 """
 
 from __future__ import annotations
@@ -16,7 +19,7 @@ from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.generation import AddressSpaces
 from panthorlab.gpu.irq import IrqBlock
 from panthorlab.gpu.misbehave import Misbehaviour
-from panthorlab.gpu.mmu.walk import FaultCode, Translation, WalkFault, permission, walk
+from panthorlab.gpu.mmu.walk import Translation, WalkFault, permission, walk
 from panthorlab.gpu.ram import GuestRam, NoRamError, Region
 from panthorlab.gpu.registers import LOCK_SIZE, TRANSCFG_INA_BITS, TRANSCFG_MODE
 from panthorlab.gpu.trace import Trace
@@ -66,6 +69,7 @@ class AddressSpace:
         # by page: the RAM of translations that already allowed this kind of access; checked first, for speed
         self._readable: dict[int, tuple[Region, int]] = {}
         self._writable: dict[int, tuple[Region, int]] = {}
+        self._unclean: dict[int, int] = {}  # pages written since the caches were cleaned: where each was
         self._waiting: list[Release] = []
         self.flushed: Release = lambda: None  # called at each flush
         self._watched: dict[int, bool] = {}  # for the trace: watched pages, and whether each was mapped
@@ -87,6 +91,9 @@ class AddressSpace:
         elif value in (UNLOCK, FLUSH_PT, FLUSH_MEM):
             if value != UNLOCK:
                 self.flushed()
+                self.cleaned()
+            elif self.locked is not None:
+                self._check_clean(*self.locked)
             if self.locked is not None:
                 self._forget_within(*self.locked)
             elif value != UNLOCK:
@@ -100,6 +107,7 @@ class AddressSpace:
         self.transtab = self.memattr = self.lockaddr = 0
         self.transcfg = MODE_UNMAPPED
         self._busy_until = 0.0
+        self.cleaned()
         self._unlock("reset", wake=False)
         self._update()
 
@@ -114,6 +122,28 @@ class AddressSpace:
         self._tlb.clear()
         self._readable.clear()
         self._writable.clear()
+
+    def cleaned(self) -> None:
+        """The caches hold nothing more that was written through this address space."""
+        self._unclean.clear()
+        self._writable.clear()  # so that the next store is noticed
+
+    def _check_clean(self, start: int, end: int) -> None:
+        """Of pages from `start` to before `end`, which the driver has finished changing."""
+        if self.mode != MODE_AARCH64_4K:
+            return
+        for page, pa in self._unclean.items():
+            if start <= page << 12 < end and self._mapped_to(page << 12) != pa:
+                text = f"AS{self.index} 0x{page << 12:x} was written and unmapped, and no cache cleaned before UNLOCK"
+                self._reporter.misuse("unmapped unclean", text)
+
+    def _mapped_to(self, va: int) -> int | None:
+        """Physical address of the page, by the page tables as they are."""
+        try:
+            found = walk(self.ram.read_quad, self.root, va, self.va_bits, self._pa_bits, self._overflow)
+        except NoRamError:
+            return None
+        return found.pa & ~0xFFF if isinstance(found, Translation) else None
 
     def _forget_within(self, start: int, end: int) -> None:
         """Drop cached translations of the addresses from `start` to before `end`."""
@@ -134,14 +164,18 @@ class AddressSpace:
         self._waiting.append(call)
 
     def _update(self) -> None:
+        was, self.root = self.root, self.transtab & 0x0000_FFFF_FFFF_F000
         if self.enabled:
             self._trace.end(self.track)
+            if self._unclean and self.root != was and TRANSCFG_MODE.of(self.transcfg) != MODE_UNMAPPED:
+                text = f"AS{self.index} was given to other page tables, and no cache cleaned of what it wrote"
+                self._reporter.misuse("given away unclean", text)
+        self.cleaned()
         self.forget()
         self.epoch += 1
         self._watched.clear()
         self.mode = TRANSCFG_MODE.of(self.transcfg)
         self.va_bits = 55 - TRANSCFG_INA_BITS.of(self.transcfg)
-        self.root = self.transtab & 0x0000_FFFF_FFFF_F000
         if self.mode not in (MODE_UNMAPPED, MODE_IDENTITY, MODE_AARCH64_4K):
             self._reporter.unmodelled(f"AS mode {self.mode}", f"AS{self.index}_TRANSCFG mode {self.mode}")
             self.mode = MODE_UNMAPPED
@@ -184,11 +218,7 @@ class AddressSpace:
         if self.mode != MODE_AARCH64_4K:
             return
         for va, mapped in self._watched.items():
-            try:
-                found = walk(self.ram.read_quad, self.root, va, self.va_bits, self._pa_bits, self._overflow)
-            except NoRamError:
-                continue
-            if mapped is not isinstance(found, Translation):
+            if mapped is (self._mapped_to(va) is None):
                 self._watched[va] = not mapped
                 self._trace.instant(self.track, f"0x{va:x} {'unmapped' if mapped else 'mapped'}")
 
@@ -224,8 +254,9 @@ class AddressSpace:
             raise self._no_ram(base, va)
         if access is Access.READ:
             self._readable[va >> 12] = region, base - region.base
-        elif access is Access.WRITE:
+        elif access in (Access.WRITE, Access.ATOMIC):
             self._writable[va >> 12] = region, base - region.base
+            self._unclean[va >> 12] = base
         return region, base + (va & 0xFFF) - region.base, 0x1000 - (va & 0xFFF)
 
     def _walk(self, va: int, access: Access, requester: Requester) -> tuple[Region, int, Translation]:
@@ -315,35 +346,3 @@ class AddressSpace:
             done += part
         for region, at, done, part in pieces:
             region.bytes[at : at + part] = data[done : done + part]
-
-
-class Mmu:
-    """The address spaces and their interrupt block. `bus_fault` is called for physical addresses without RAM."""
-
-    def __init__(
-        self,
-        facts: AddressSpaces,
-        ram: GuestRam,
-        bus: BusMaster,
-        irq: IrqBlock,
-        reporter: Reporter,
-        trace: Trace,
-        bus_fault: Callable[[int], None],
-        misbehaviour: Misbehaviour,
-        now: Callable[[], float],
-        overflow: str = "size",
-    ) -> None:
-        code = FaultCode.ADDR_SIZE_IN if overflow == "size" else FaultCode.TRANSLATION
-        self.spaces = [
-            AddressSpace(facts, i, ram, bus, irq, reporter, trace, code, bus_fault, misbehaviour, now)
-            for i in range(facts.count)
-        ]
-
-    def reset(self) -> None:
-        for space in self.spaces:
-            space.reset()
-
-    def forget(self) -> None:
-        """Drop all cached translations: guest RAM was mapped or unmapped."""
-        for space in self.spaces:
-            space.forget()
