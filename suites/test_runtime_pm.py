@@ -6,7 +6,7 @@ from __future__ import annotations
 import pytest
 
 from panthorlab.run.session import Session
-from panthorlab.run.trouble import CONSEQUENCES
+from panthorlab.run.trouble import CONSEQUENCES, awake, fall_asleep, kernel_version
 
 pytestmark = pytest.mark.driver("vm", "groups", "power")
 
@@ -52,6 +52,26 @@ def test_group_that_cannot_be_suspended_is_lost(session: Session) -> None:
         before = session.struck("state-lost")
         session.check("gpu-job", "--mode", "not-suspended")
         assert session.struck("state-lost") > before, "no group was to be suspended"
+
+
+def test_reset_that_is_asked_for_on_the_way_to_sleep(session: Session) -> None:
+    """The firmware has halted, but what it leaves is no good; and an MMU command that does not end makes the driver
+    want a reset. The firmware must be loaded anew when the GPU wakes up, and not be tried as it is first. Kernels
+    before 6.14 do that."""
+    rules = ("halt-spoilt", "as-stuck,space=firmware,ms=150")
+    names = [rule.partition(",")[0] for rule in rules]
+    with session.findings_expected({"warning", *CONSEQUENCES}) as found:
+        with awake(session):
+            session.job("store")
+            with session.misbehaving(*rules):
+                before = [session.struck(name) for name in names]
+                fall_asleep(session)
+                after = [session.struck(name) for name in names]
+        assert all(new > old for new, old in zip(after, before, strict=True)), f"no occasion for {rules}: {after}"
+        session.job("store")
+    wrong = [finding.text for finding in found() if finding.kind == "firmware-error"]
+    if session.driver.name != "panthor" or kernel_version(session) >= (6, 14):
+        assert not wrong, "\n".join(wrong)
 
 
 def test_firmware_does_not_boot_when_the_gpu_wakes_up(session: Session) -> None:

@@ -87,6 +87,7 @@ MISDEEDS: tuple[Misdeed, ...] = (
         valued=True,
     ),
     Misdeed("halt-lost", "GLB_REQ.HALT", "the MCU does not halt"),
+    Misdeed("halt-spoilt", "GLB_REQ.HALT", "the MCU halts, but can only be started again with its memory loaded anew"),
     Misdeed("stop-lost", "MCU_CONTROL stops the MCU", "MCU_STATUS stays as it was"),
     Misdeed(
         "cache-kept",

@@ -123,7 +123,15 @@ static int larger_elements(struct uapi *u)
 	return ret == -E2BIG ? 0 : fail(-EPROTO, "what no kernel knows by now: %d", ret);
 }
 
-static int mapped(struct uapi *u, uint32_t flags, bool *is)
+#define REFUSED_EARLY	4	/* minor version: since then there is no offset for what cannot be mapped */
+
+/* How far one gets: an offset, a mapping. */
+struct way {
+	bool offset;
+	bool mapped;
+};
+
+static int mapped(struct uapi *u, uint32_t flags, struct way *way)
 {
 	struct drm_panthor_bo_create create = { .size = GPU_PAGE, .flags = flags };
 	struct drm_panthor_bo_mmap_offset offset = { 0 };
@@ -131,20 +139,26 @@ static int mapped(struct uapi *u, uint32_t flags, bool *is)
 	int ret = GPU_IOCTL(&u->gpu, PANTHOR_BO_CREATE, &create);
 
 	offset.handle = create.handle;
-	*is = false;
-	if (ret || GPU_IOCTL(&u->gpu, PANTHOR_BO_MMAP_OFFSET, &offset))
-		return ret;	/* a kernel may refuse it as soon as that */
+	*way = (struct way){ .offset = !ret && !GPU_IOCTL(&u->gpu, PANTHOR_BO_MMAP_OFFSET, &offset) };
+	if (!way->offset)
+		return ret;
 	at = mmap(NULL, GPU_PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, u->gpu.fd, offset.offset);
-	*is = at != MAP_FAILED;
-	return *is ? munmap(at, GPU_PAGE) : 0;
+	way->mapped = at != MAP_FAILED;
+	return way->mapped ? munmap(at, GPU_PAGE) : 0;
 }
 
 static int not_mapped(struct uapi *u)
 {
-	bool may, may_not;
+	struct way may, may_not;
 	int ret = mapped(u, 0, &may) ?: mapped(u, DRM_PANTHOR_BO_NO_MMAP, &may_not);
 
-	return ret ?: may && !may_not ? 0 : fail(-EPROTO, "mapped: %d without the flag, %d with it", may, may_not);
+	if (ret)
+		return ret;
+	if (!may.mapped || may_not.mapped)
+		return fail(-EPROTO, "mapped: %d without the flag, %d with it", may.mapped, may_not.mapped);
+	if (may_not.offset && u->gpu.version[0] == 1 && u->gpu.version[1] >= REFUSED_EARLY)
+		return fail(-EPROTO, "what cannot be mapped has an offset to map it by");
+	return 0;
 }
 
 /* 0, and the descriptor is closed; or why not. */

@@ -19,6 +19,8 @@ from panthorlab.run.session import Session
 
 ROUNDS: Final = 3
 AUTOSUSPEND: Final = "/sys/bus/platform/devices/{device}/power/autosuspend_delay_ms"
+RUNTIME_STATUS: Final = "/sys/bus/platform/devices/{device}/power/runtime_status"
+FALLS_ASLEEP: Final = 10.0
 RESIDUAL: Final = frozenset({"mmu-fault"})
 """What good kernels say now and then when several groups with heaps end at once (docs/findings/0020): a test of that
 expects it. Claims ask for what a single client must never see."""
@@ -97,8 +99,7 @@ def awake(session: Session, ms: int = 10_000) -> Iterator[None]:
     """Within, the GPU does not go to sleep by itself, so that what starts its firmware is a reset; or, with `ms`, only
     so long after its last work."""
     shell = session.board.shell
-    device = shell.run([f"{session.board.work_dir}/handover", "bound"], timeout=10).stdout.decode().split()[0]
-    path = AUTOSUSPEND.format(device=device)
+    path = AUTOSUSPEND.format(device=_device(session))
     with _of_the_device():
         usual = shell.get(path)
         shell.put(str(ms).encode(), path)
@@ -117,6 +118,23 @@ def awake(session: Session, ms: int = 10_000) -> Iterator[None]:
         raise
     with _of_the_device():
         shell.put(usual, path)
+
+
+def fall_asleep(session: Session) -> None:
+    """The GPU goes to sleep now, though it be `awake`."""
+    shell, time = session.board.shell, session.board.time
+    device = _device(session)
+    deadline = time.now() + FALLS_ASLEEP * session.board.slowness
+    with _of_the_device():
+        shell.put(b"0", AUTOSUSPEND.format(device=device))
+        while (status := shell.get(RUNTIME_STATUS.format(device=device)).strip()) != b"suspended":
+            require(time.now() < deadline, f"the GPU is {status.decode()}, and does not fall asleep")
+
+
+def _device(session: Session) -> str:
+    """The platform device that the driver is on."""
+    handover = [f"{session.board.work_dir}/handover", "bound"]
+    return session.board.shell.run(handover, timeout=10).stdout.decode().split()[0]
 
 
 @contextmanager

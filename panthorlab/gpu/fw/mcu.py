@@ -263,7 +263,8 @@ class Mcu:
     def _halt(self) -> None:
         self._halt_groups()
         self.memory.put(self._out + GlbOut.HALT_STATUS, 0)
-        self.memory.put(self._layout.life, 0)
+        if not self.chip.misbehaviour.strikes("halt-spoilt"):
+            self.memory.put(self._layout.life, 0)
         self._set_status(McuStatus.HALTED)
 
     # --- the groups as a whole

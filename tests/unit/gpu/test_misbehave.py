@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.layout import Csg, CsgIn, CsgOut, CsOut, GlbIn, GlbOut
 from panthorlab.gpu.misbehave import BY_NAME, MISDEEDS, Misbehaviour, Misdeed, describe, parse
-from panthorlab.gpu.registers import GpuIrq
+from panthorlab.gpu.registers import GpuIrq, McuStatus
 from panthorlab.gpu.trace import NoTrace
 
 Bench = Any  # conftest.Bench
@@ -278,6 +278,20 @@ def test_boot_halt_and_stop_go_wrong(bench: Bench) -> None:
     assert not booted()
     bench.elapse(0.5)
     assert booted()
+
+
+@pytest.mark.parametrize("loaded", [False, True])
+def test_after_a_spoilt_halt_the_firmware_must_be_loaded_anew(bench: Bench, loaded: bool) -> None:
+    arm(bench, "halt-spoilt")
+    request = bench.iface(bench.layout.glb_input + GlbIn.REQ)
+    bench.put_iface(bench.layout.glb_input + GlbIn.REQ, request | 1)
+    bench.ring_global()
+    assert bench.read("MCU_STATUS") == McuStatus.HALTED
+    bench.write("MCU_CONTROL", 0)
+    if loaded:
+        bench.reload()
+    bench.write("MCU_CONTROL", 2)
+    assert bench.read("MCU_STATUS") == (McuStatus.ENABLED if loaded else McuStatus.FATAL)
 
 
 def test_a_ping_is_lost(bench: Bench) -> None:
