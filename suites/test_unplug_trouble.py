@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from contextlib import nullcontext
 from errno import ETIMEDOUT
 from typing import Final
 
@@ -90,12 +89,13 @@ def test_reset_that_a_probe_asks_for(session: Session) -> None:
 
 def test_gpu_does_not_wake_up_for_its_unbind(session: Session) -> None:
     """The driver is taken off a GPU that sleeps, and whose firmware does not boot any more: no register may be used
-    then, as there is no clock. Kernels before 6.14 use some (docs/findings/0010)."""
-    careless = session.driver.name == "panthor" and kernel_version(session) < (6, 14)
+    then, as there is no clock."""
+    if session.driver.name == "panthor" and kernel_version(session) < (6, 14):
+        pytest.skip("docs/findings/0010: a GPU that once did not wake up is never probed again")
     with session.findings_expected({*CONSEQUENCES, "warning", *LEFT_AT_UNPLUG}):
         try:
             session.job("suspend-loop", "--count", "1")  # it sleeps
-            with session.misuses_expected() if careless else nullcontext(), session.misbehaving("boot-lost,times=0"):
+            with session.misbehaving("boot-lost,times=0"):
                 before = session.struck("boot-lost")
                 session.check("gpu-bind", "--mode", "off", timeout=60)
                 if session.struck("boot-lost") == before:
