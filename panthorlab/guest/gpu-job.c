@@ -31,7 +31,6 @@ static const struct mode modes[] = {
 	{ "stores", "--count such jobs, one at a time, timed (200)", job_stores },
 	{ "reads", "a register read by user space, --count times (2000), timed", job_reads },
 	{ "busy", "one job that counts down from --loops (100000)", job_busy },
-	{ "load", "--count such jobs in a row (10), after each of which the GPU is idle for a moment", job_load },
 	{ "suspend-loop", "a job, then runtime suspend, --count times (5)", job_suspend_loop },
 	{ "asleep", "an interrupt while the GPU sleeps; the emulated GPU must be told to send one", job_asleep },
 	{ "bad-fetch", "a stream that is not mapped", job_bad_fetch },
@@ -257,6 +256,34 @@ int job_reads(const struct options *options)
 		    (long long)(us[0] * 1000 / READS));
 	}
 	ktap_result(1, !ret, "reads", last_error());
+	return ret ? 1 : 0;
+}
+
+int job_busy(const struct options *options)
+{
+	uint32_t loops = options->loops ?: 100000;
+	struct scene scene;
+	unsigned int loop;
+	int64_t begin = 0;
+	struct cs cs;
+	int ret;
+
+	ktap_start(1);
+	ret = scene_create(&scene, 1);
+	if (!ret) {
+		cs = scene_stream(&scene, 0);
+		cs_move32(&cs, 0, loops);
+		loop = cs.count;
+		cs_add_imm32(&cs, 0, 0, -1);
+		cs_branch(&cs, CS_GREATER, 0, loop);
+		cs_tell(&cs, scene_result_va(&scene, 0), 0xb5b5b5b5);
+		begin = now_us();
+		ret = scene_submit(&scene, scene.group, 0, &cs, 0);
+	}
+	if (!ret)
+		ret = scene_right(&scene, 0, 0xb5b5b5b5);
+	out("# instructions %llu\n# us %lld\n", 2ull * loops, (long long)(now_us() - begin));
+	ktap_result(1, !ret, "busy", last_error());
 	return ret ? 1 : 0;
 }
 

@@ -59,7 +59,6 @@ int job_store(const struct options *options);
 int job_stores(const struct options *options);
 int job_reads(const struct options *options);
 int job_busy(const struct options *options);
-int job_load(const struct options *options);
 int job_suspend_loop(const struct options *options);
 int job_asleep(const struct options *options);
 

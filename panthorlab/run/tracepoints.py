@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the kernel tells by tracepoints, and the driver by its own (panthor of 7.x): turned on while a test runs, and
-read afterwards.
+"""What the driver tells by tracepoints of its own (panthor of 7.x): turned on while a test runs, and read afterwards.
 
 `gpu_power_status` is the only one that changes what the driver does: its interrupts about power are masked but for it.
 """
@@ -48,15 +47,19 @@ def parse_event(event: TraceEvent) -> DriverEvent:
     return DriverEvent(event.name, found["device"], {name: int(value, 0) for name, _, value in pairs})
 
 
-class Tracing:
-    """The kernel's tracepoints of `system` (a directory below `events` of tracefs). Skips the test where the kernel has
-    none."""
+class Tracepoints:
+    """The tracepoints of the board's driver. Skips the test where the kernel or its driver has none."""
 
-    def __init__(self, session: Session, system: str) -> None:
+    def __init__(self, session: Session) -> None:
         self._shell: Shell = session.board.shell
-        self._system = system
         if not session.has_config("CONFIG_EVENT_TRACING"):
             pytest.skip("this kernel was built without tracing (fragments `prove-locking`, `mmio-trace`)")
+        try:
+            self._get(f"events/panthor/{POWER}/enable")
+        except RemoteFileError:
+            if not session.driver_contains(POWER.encode()):
+                pytest.skip("this driver has no tracepoints")
+            raise
 
     @contextmanager
     def on(self, *names: str) -> Iterator[None]:
@@ -72,7 +75,7 @@ class Tracing:
 
     def turn(self, name: str, *, on: bool) -> None:
         """Raises RemoteFileError if the driver refuses."""
-        self._shell.put(b"1" if on else b"0", f"{ROOT}/events/{self._system}/{name}/enable")
+        self._shell.put(b"1" if on else b"0", f"{ROOT}/events/panthor/{name}/enable")
 
     def forget(self) -> None:
         """To choose a clock empties the buffers, also if it is the same one."""
@@ -81,7 +84,7 @@ class Tracing:
             raise EvidenceError("tracefs does not say by which clock it traces")
         self._shell.put(found["name"], f"{ROOT}/trace_clock")
 
-    def events(self, name: str) -> list[TraceEvent]:
+    def seen(self, name: str) -> list[DriverEvent]:
         """What was traced of `name`, oldest first. Raises EvidenceError if some of it was lost."""
         text = self._get("trace").decode("utf-8", "replace")
         found = []
@@ -89,25 +92,8 @@ class Tracing:
             if isinstance(event, LostEvents):
                 raise EvidenceError(f"{event.count} events of the trace were lost")
             if event.name == name:
-                found.append(event)
+                found.append(parse_event(event))
         return found
 
     def _get(self, path: str) -> bytes:
         return self._shell.get(f"{ROOT}/{path}")
-
-
-class Tracepoints(Tracing):
-    """The tracepoints of the board's driver. Skips the test where the driver has none."""
-
-    def __init__(self, session: Session) -> None:
-        super().__init__(session, "panthor")
-        try:
-            self._get(f"events/panthor/{POWER}/enable")
-        except RemoteFileError:
-            if not session.driver_contains(POWER.encode()):
-                pytest.skip("this driver has no tracepoints")
-            raise
-
-    def seen(self, name: str) -> list[DriverEvent]:
-        """What was traced of `name`, oldest first. Raises EvidenceError if some of it was lost."""
-        return [parse_event(event) for event in self.events(name)]
