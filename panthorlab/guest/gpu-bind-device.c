@@ -18,26 +18,9 @@
 #include "gpu.h"
 #include "irqs.h"
 
-/* Number of lines of @path that contain @text. */
-static int lines_with(const char *path, const char *text)
-{
-	char line[512];
-	FILE *file = fopen(path, "re");
-	int count = 0;
-
-	if (!file)
-		return fail(-errno, "open %s", path);
-	while (fgets(line, sizeof(line), file))
-		count += strstr(line, text) != NULL;
-	fclose(file);
-	return count;
-}
-
 /* Of several GPUs the one that was chosen, or the first; whoever opens one opens that. */
-static bool find_of_several(struct bind *b)
+static bool find_of_several(struct bind *b, char (*paths)[PATH_MAX], unsigned int count)
 {
-	char paths[GPU_MOST][PATH_MAX];
-	const unsigned int count = gpu_devices(paths);
 	const char *word = getenv(GPU_CHOICE);
 	const unsigned long number = word ? strtoul(word, NULL, 10) : 0;
 
@@ -48,18 +31,13 @@ static bool find_of_several(struct bind *b)
 	return true;
 }
 
-/* Else the one that the driver has, else one whose device tree node it could drive. */
-int find_device(struct bind *b)
+/* What the driver has, as sysfs calls it; nothing if it has none. */
+static int bound_device(struct bind *b)
 {
-	char path[sizeof(DEVICES) + 300];
+	char path[sizeof(PLATFORM_DRIVERS) + NAME_SIZE];
 	struct dirent *entry;
 	DIR *dir;
 
-	b->driver = gpu_driver_here();
-	if (!b->driver)
-		return fail(-ENODEV, "the kernel has no driver for the GPU");
-	if (find_of_several(b))
-		return 0;
 	snprintf(path, sizeof(path), PLATFORM_DRIVERS "/%s", b->driver->name);
 	dir = opendir(path);
 	if (!dir)
@@ -68,17 +46,29 @@ int find_device(struct bind *b)
 		if (entry->d_type == DT_LNK && strcmp(entry->d_name, "module"))
 			snprintf(b->device, sizeof(b->device), "%s", entry->d_name);
 	closedir(dir);
-	if (*b->device)
+	return 0;
+}
+
+/* Else the one that the driver has, else one that it could drive. */
+int find_device(struct bind *b)
+{
+	char paths[GPU_MOST][PATH_MAX];
+	unsigned int count;
+	int ret;
+
+	b->driver = gpu_driver_here();
+	if (!b->driver)
+		return fail(-ENODEV, "the kernel has no driver for the GPU");
+	count = gpu_devices(paths);
+	if (find_of_several(b, paths, count))
 		return 0;
-	dir = opendir(DEVICES);
-	while (dir && (entry = readdir(dir))) {
-		snprintf(path, sizeof(path), DEVICES "/%s/modalias", entry->d_name);
-		if (lines_with(path, "mali-valhall-csf") > 0)
-			snprintf(b->device, sizeof(b->device), "%s", entry->d_name);
-	}
-	if (dir)
-		closedir(dir);
-	return *b->device ? 0 : fail(-ENODEV, "no GPU that %s could drive", b->driver->name);
+	ret = bound_device(b);
+	if (ret || *b->device)
+		return ret;
+	if (!count)
+		return fail(0, "no GPU that %s could drive", b->driver->name);
+	snprintf(b->device, sizeof(b->device), "%s", strrchr(paths[0], '/') + 1);
+	return 0;
 }
 
 /* Its whole path in sysfs; while it is not there (replug), an empty one. */

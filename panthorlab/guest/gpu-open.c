@@ -6,9 +6,9 @@
 #define _GNU_SOURCE
 #include "gpu.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,8 +19,9 @@
 
 #define RENDER_MINOR_FIRST	128
 #define RENDER_MINORS		64
-#define MODALIASES		"/sys/bus/platform/devices/*/modalias"
+#define DEVICES			"/sys/bus/platform/devices"
 #define GPU_ALIAS		"mali-valhall-csf"
+#define GPU_NAME		"gpu"	/* what a GPU's node is called, and so a part of its device's name */
 
 static int chosen = -1;	/* by gpu_choose() */
 
@@ -36,27 +37,39 @@ static int compare_paths(const void *a, const void *b)
 	return strcmp(a, b);
 }
 
-/*
- * Paths in sysfs of the GPUs, with or without a driver, at most GPU_MOST, in the order of their places on the bus;
- * returns how many there are.
- */
-unsigned int gpu_devices(char (*paths)[PATH_MAX])
+/* Of those devices whose names say that they are GPUs, or of those whose names do not. */
+static unsigned int devices_named(bool gpu, char (*paths)[PATH_MAX])
 {
+	char path[sizeof(DEVICES) + NAME_MAX + 12];
+	struct dirent *entry;
 	unsigned int count = 0;
-	glob_t found;
-	size_t i;
+	DIR *dir = opendir(DEVICES);
 
-	if (glob(MODALIASES, 0, NULL, &found))
-		return 0;
-	for (i = 0; i < found.gl_pathc && count < GPU_MOST; i++) {
-		char *path = found.gl_pathv[i];
-
+	while (dir && count < GPU_MOST && (entry = readdir(dir))) {
+		if (*entry->d_name == '.' || !!strstr(entry->d_name, GPU_NAME) != gpu)
+			continue;
+		snprintf(path, sizeof(path), DEVICES "/%s/modalias", entry->d_name);
 		if (!file_contains(path, GPU_ALIAS))
 			continue;
 		*strrchr(path, '/') = '\0';
 		count += realpath(path, paths[count]) != NULL;
 	}
-	globfree(&found);
+	if (dir)
+		closedir(dir);
+	return count;
+}
+
+/*
+ * Paths in sysfs of the GPUs, with or without a driver, at most GPU_MOST, in the order of their places on the bus;
+ * returns how many there are.
+ *
+ * Others than those with the name of one are asked only if there is none with it: that is some forty devices on a bus,
+ * and on a kernel that proves its locks it was most of what a program did that takes the driver off its GPU.
+ */
+unsigned int gpu_devices(char (*paths)[PATH_MAX])
+{
+	const unsigned int count = devices_named(true, paths) ?: devices_named(false, paths);
+
 	qsort(paths, count, sizeof(*paths), compare_paths);
 	return count;
 }

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""YIELD becomes NOP in the kernel's text, and nowhere else."""
+"""YIELD becomes NOP in the kernel's text, and nowhere else; callers of callers are not looked for if nobody asks."""
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from panthorlab.board.emulated.hints import NOP, YIELD, without_yields
+from panthorlab.board.emulated.hints import NOP, RETURN_0, YIELD, without_callers, without_yields
 
 TEXT = 0xFFFF_8000_8000_0000
 WORDS = st.sampled_from([YIELD, NOP, bytes(4), b"\xff" * 4, YIELD[2:] + YIELD[:2], YIELD[1:] + YIELD[:1]])
@@ -32,3 +33,28 @@ def test_what_looks_like_one_across_two_instructions_is_none() -> None:
 
 def test_image_whose_text_is_not_known_stays_as_it_is() -> None:
     assert without_yields(YIELD, f"{TEXT:016x} T _text\n") == YIELD
+
+
+PROVING = "CONFIG_ARM64=y\nCONFIG_PROVE_LOCKING=y\n# CONFIG_FTRACE is not set\n"
+CALLERS = system_map(0, 8) + f"{TEXT + 12:016x} T return_address\n{TEXT + 20:016x} T return_address_of_another\n"
+
+
+def test_callers_of_callers_are_not_looked_for() -> None:
+    image = YIELD * 8
+    assert without_callers(image, CALLERS, PROVING) == YIELD * 3 + RETURN_0 + YIELD * 3
+
+
+@pytest.mark.parametrize(
+    ("symbols", "config"),
+    [
+        (CALLERS, PROVING.replace("PROVE_LOCKING=y", "PROVE_LOCKING is not set")),
+        (CALLERS, PROVING.replace("# CONFIG_FTRACE is not set", "CONFIG_FTRACE=y")),
+        (CALLERS, PROVING.replace("ARM64", "X86_64")),
+        (system_map(0, 8), PROVING),
+        (CALLERS.replace(" _text", " text"), PROVING),
+    ],
+    ids=["nobody looks", "a tracer asks", "other instructions", "no such function", "text not known"],
+)
+def test_callers_of_callers_stay(symbols: str, config: str) -> None:
+    image = YIELD * 8
+    assert without_callers(image, symbols, config) == image
