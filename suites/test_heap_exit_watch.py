@@ -14,7 +14,9 @@ from panthorlab.run.workload import Workload
 pytestmark = pytest.mark.driver("vm", "groups", "heaps")
 
 
-def watch(mode: str, *options: str, iterations: int = 20, deadline: float = 20.0, expect_signal: int = 0) -> Workload:
+def watch(
+    mode: str, *options: str, iterations: int = 20, deadline: float = 20.0, expect_signal: int = 0, bulk: int = 1
+) -> Workload:
     return Workload(
         f"heap-exit/{mode}",
         ("heap-exit", "--mode", mode, *options),
@@ -22,6 +24,7 @@ def watch(mode: str, *options: str, iterations: int = 20, deadline: float = 20.0
         iterations=iterations,
         deadline=deadline,
         expect_signal=expect_signal,
+        bulk=bulk,
     )
 
 
@@ -37,7 +40,7 @@ WATCHES = (
     watch("heap-destroy"),
     watch("vm-destroy-live", iterations=10),
     # 16 rounds of 2 x 10 heap-bound terminations: fixed kernels were seen to fault in 3-15 % of them.
-    watch("clients", "--terminations", "10", iterations=16, deadline=60.0),
+    watch("clients", "--terminations", "10", iterations=16, deadline=60.0, bulk=2),
 )
 
 

@@ -23,7 +23,8 @@ def run_share(
     *,
     at_most: int | None = None,
 ) -> list[Iteration]:
-    """Run what is not done yet of the boot's share of the workload's iterations (`at_most` so many in all boots).
+    """Run what is not done yet of the boot's share of the workload's iterations (`at_most` so many in all boots, fewer
+    of one that is many in one).
 
     `run_batch` runs so many of them, and sends each out itself. If the first of them all fail, the others are not run,
     and recorded so.
@@ -31,7 +32,7 @@ def run_share(
     if job.workloads is not None and workload.name not in job.workloads:
         return []
     total = workload.planned(override=job.iterations, claims=job.claims, named=job.workloads is not None)
-    total = total if at_most is None else min(total, at_most)
+    total = total if at_most is None else min(total, workload.few(at_most))
     if job.extra is not None and not job.extra.get(workload.name):
         return []
     quota = share(total if job.extra is None else job.extra[workload.name], job.index, job.boots)

@@ -24,7 +24,7 @@ class Workload:
     `expect_signal`: the signal the program dies of when all is well, 0 for exit status 0.
     `sentinel`: whether a fresh process's job proves afterwards that the GPU is done with the iteration.
     `per_boot`: what it finds is told once per boot, as by WARN_ONCE, so that boots are counted; None: if that is so of
-    all those kinds.
+    all those kinds. `bulk`: how many others one of it is worth where only detectors look on, and few iterations do.
     """
 
     name: str
@@ -37,6 +37,7 @@ class Workload:
     sentinel: bool = True
     per_boot: bool | None = None
     env: tuple[str, ...] = ()
+    bulk: int = 1
 
     def planned(self, *, override: int | None, claims: float = 1.0, named: bool = False) -> int:
         """Iterations of one arm over the whole run. `override` is `--iterations`, for claim workloads and those that
@@ -45,6 +46,10 @@ class Workload:
             return self.iterations
         total = self.iterations if override is None else override
         return min(total, max(1, round(total * claims)))
+
+    def few(self, at_most: int) -> int:
+        """Iterations where others have at most `at_most`."""
+        return max(1, at_most // self.bulk)
 
     def counted_per_boot(self, once: frozenset[str]) -> bool:
         """Whether the unit is the boot, on a kernel that reports the kinds in `once` a single time."""

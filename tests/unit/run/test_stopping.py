@@ -14,7 +14,7 @@ from panthorlab.run import results
 from panthorlab.run.job import Job
 from panthorlab.run.plan import Slot, progress_of
 from panthorlab.run.quota import BATCH
-from panthorlab.run.record import Iteration, OfBoot
+from panthorlab.run.record import Iteration, OfBoot, Quota
 from panthorlab.run.record.log import EventLog, read_events
 from panthorlab.run.session import Session
 from panthorlab.run.stopping import FIRST, hopeless, left_out
@@ -87,6 +87,14 @@ def test_others_run_to_their_end(done: int, batches: list[int]) -> None:
     session = Played(_job(done), failing=FIRST - 1)
     assert len(session.iterate(WORK).events) == WORK.iterations - done
     assert session.batches == batches
+
+
+@pytest.mark.parametrize(("bulk", "few"), [(1, 5), (2, 2), (9, 1)])
+def test_where_few_run_fewer_do_of_what_is_many_in_one(bulk: int, few: int) -> None:
+    work, played = replace(WORK, bulk=bulk), Played(_job(), failing=0)
+    assert len(played.iterate(work, at_most=5).events) == few
+    assert [sent.arm_total for sent in played.sent if isinstance(sent, Quota)] == [few]
+    assert len(Played(_job(), failing=0).iterate(work).events) == WORK.iterations
 
 
 def test_what_was_left_out_is_not_tried_again() -> None:
