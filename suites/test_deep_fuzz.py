@@ -32,8 +32,9 @@ def test_random_calls_and_misdeeds(session: Session, part: int) -> None:
 
 @pytest.mark.kernel("swap")
 def test_random_calls_while_memory_is_let_go(session: Session) -> None:
-    """`evict` does nothing in the other tests, for lack of swap; fewer, since such a kernel often has detectors."""
-    _walk(session, 2 * PARTS, frozenset(), SCRIPTS // 3)
+    """`evict` does nothing in the other tests, for lack of swap; fewer, since such a kernel often has detectors, and a
+    script takes two to three seconds there."""
+    _walk(session, 2 * PARTS, frozenset(), SCRIPTS // 5)
 
 
 def _walk(session: Session, part: int, misdeeds: frozenset[str], count: int = SCRIPTS) -> None:
