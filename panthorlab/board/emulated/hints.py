@@ -7,12 +7,12 @@ left its translated code, looked at all its timers and come back, which takes a 
 in a client that opens the GPU and exits, for panthor polls up to 10,000 times before it waits for an interrupt. A CPU
 without threads may treat YIELD as NOP (Arm ARM, DDI 0487, YIELD), and the Cortex-A ones of boards with these GPUs do.
 
-**The caller's caller**, of a kernel that proves its locks and has no tracer. Each time that it turns interrupts on or
-off, it tells its tracepoints where, and unwinds the stack to find who called that (`CALLER_ADDR1`, which is
-`return_address(1)` on arm64), before it is known whether anybody listens (Linux 6.12, kernel/trace/trace_preemptirq.c).
-Without a tracer nobody else asks, and what lockdep checks it is told without that. It was 9 of 100 instructions of a
-debug kernel. So there that function returns 0, and the events `irq_enable` and `irq_disable`, which no suite turns on,
-have no parent.
+**The caller's caller**, of a kernel that proves its locks and has nobody who wants to know it. Each time that it turns
+interrupts on or off, it tells its tracepoints where, and unwinds the stack to find who called that (`CALLER_ADDR1`,
+which is `return_address(1)` on arm64), before it is known whether anybody listens (Linux 6.12,
+kernel/trace/trace_preemptirq.c). Otherwise tracers ask, and DEBUG_PREEMPT; what lockdep checks it is told without that.
+It was 9 of 100 instructions of a debug kernel. So there that function returns 0, and the events `irq_enable` and
+`irq_disable`, which no suite turns on, have no parent.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from typing import Final
 
 YIELD: Final = 0xD503203F.to_bytes(4, "little")
 NOP: Final = 0xD503201F.to_bytes(4, "little")
+_ASKS: Final = {"CONFIG_FTRACE=y", "CONFIG_DEBUG_PREEMPT=y"}
+"""Those who want to know: tracers, and the "Preemption disabled at" of a debug kernel (include/linux/ftrace.h)."""
 RETURN_0: Final = b"".join(word.to_bytes(4, "little") for word in (0xD280_0000, 0xD65F_03C0))
 """mov x0, #0; ret"""
 _PLACE: Final = re.compile(r"^([0-9a-f]+) \S (_text|_stext|_etext)$", re.MULTILINE)
@@ -51,7 +53,7 @@ def without_callers(image: bytes, system_map: str, config: str) -> bytes:
     """The kernel `image`, whose `.config` is `config`, without the search for callers' callers that nobody wants to
     know; as it is if somebody may, or if there is none."""
     options = set(config.splitlines())
-    if not {"CONFIG_PROVE_LOCKING=y", "CONFIG_ARM64=y"} <= options or "CONFIG_FTRACE=y" in options:
+    if not {"CONFIG_PROVE_LOCKING=y", "CONFIG_ARM64=y"} <= options or options & _ASKS:
         return image
     text = next((int(at, 16) for at, name in _PLACE.findall(system_map) if name == "_text"), None)
     callers = _CALLERS.search(system_map)

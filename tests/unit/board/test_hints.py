@@ -49,11 +49,12 @@ def test_callers_of_callers_are_not_looked_for() -> None:
     [
         (CALLERS, PROVING.replace("PROVE_LOCKING=y", "PROVE_LOCKING is not set")),
         (CALLERS, PROVING.replace("# CONFIG_FTRACE is not set", "CONFIG_FTRACE=y")),
+        (CALLERS, PROVING + "CONFIG_DEBUG_PREEMPT=y\n"),
         (CALLERS, PROVING.replace("ARM64", "X86_64")),
         (system_map(0, 8), PROVING),
         (CALLERS.replace(" _text", " text"), PROVING),
     ],
-    ids=["nobody looks", "a tracer asks", "other instructions", "no such function", "text not known"],
+    ids=["nobody looks", "a tracer asks", "reports ask", "other instructions", "no such function", "text not known"],
 )
 def test_callers_of_callers_stay(symbols: str, config: str) -> None:
     image = YIELD * 8
