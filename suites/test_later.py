@@ -44,6 +44,10 @@ def test_caches_of_the_cpu(session: Session) -> None:
     check(session, "bo-sync")
 
 
+def test_protocol_in_use(session: Session) -> None:
+    check(session, "coherency")
+
+
 def test_page_sizes(session: Session) -> None:
     check(session, "mmu-info")
 

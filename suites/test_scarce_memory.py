@@ -14,9 +14,9 @@ from panthorlab.run.session import Session
 
 pytestmark = [pytest.mark.driver("vm", "groups", "heaps"), pytest.mark.kernel("failslab")]
 LATE = "late"
-PROBES, DEBUG_PROBES, DEBUG_CALLS = 60, 8, 3
-"""Of some three hundred allocations of a probe so many fail, others with each seed of the run; on a debug kernel, where
-each takes a quarter of a second, a few of each call."""
+PROBES, DEBUG_PROBES, DEBUG_CALLS = 60, 12, 3
+"""Of some three hundred allocations of a probe so many fail, half of them the first ones, and others with each seed of
+the run; on a debug kernel, where each takes a quarter of a second, a few of each call."""
 NO_PROBE = {"probe-error", "firmware-error", "power-error"}
 NO_SCHEDULER = "warning:panthor:drm-sched:drm_sched_init"
 """What the scheduler says of a VM or group that is then refused."""

@@ -8,6 +8,7 @@ from functools import partial
 
 from panthorlab.gpu.bus import BusMaster
 from panthorlab.gpu.chip import Chip, Clock
+from panthorlab.gpu.coherency import Coherency
 from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.fw.mcu import Mcu
 from panthorlab.gpu.fw.memory import McuMemoryError
@@ -63,6 +64,7 @@ class GpuDevice:
         self._fault_status = self._fault_address = 0
         self._clock_stopped = False
         self._misbehaviour = misbehaviour = Misbehaviour(random.Random(f"misbehave {seed}"), reporter, trace)  # noqa: S311
+        self.coherency = Coherency(params.word("coherency"), reporter, misbehaviour)
         mmu = Mmu(
             generation.spaces,
             self.ram,
@@ -129,6 +131,7 @@ class GpuDevice:
         for register in self.generation.registers:
             if register.kind is RegisterKind.STORAGE:
                 self._registers.store(register.offset, register.reset)
+        self.coherency.reset()
         self.chip.latest_flush = 1
         for irq in self.irqs:
             irq.write_mask(0)
@@ -236,6 +239,8 @@ class GpuDevice:
 
     def _power_switched(self, core: str) -> None:
         if core == "L2":
+            if self.chip.powered[core]:
+                self.coherency.l2_on()
             self.mcu.l2_switched()
 
     def _watch_irq(self, name: str, level: bool) -> None:
@@ -266,7 +271,7 @@ class GpuDevice:
             self._registers.add(bell, offset, None, partial(self._ring, i))
 
     def _handlers(self) -> tuple[dict[str, Read], dict[str, Write]]:
-        chip, mcu = self.chip, self.mcu
+        chip, mcu, coherency = self.chip, self.mcu, self.coherency
         clock = chip.clock
         reads: dict[str, Read] = {
             "GPU_FAULT_STATUS": lambda: self._fault_status,
@@ -276,12 +281,19 @@ class GpuDevice:
             "CYCLE_COUNT_HI": lambda: clock.cycles() >> 32 & LOW,
             "TIMESTAMP_LO": lambda: clock.timestamp() & LOW,
             "TIMESTAMP_HI": lambda: clock.timestamp() >> 32 & LOW,
+            "COHERENCY_FEATURES": coherency.features,
+            "COHERENCY_PROTOCOL": lambda: coherency.protocol,
             "LATEST_FLUSH": lambda: chip.latest_flush,
             "MCU_CONTROL": lambda: mcu.control,
             "MCU_STATUS": lambda: mcu.status,
             **self._power.reads,
         }
-        writes: dict[str, Write] = {"GPU_CMD": self._command, "MCU_CONTROL": mcu.write_control, **self._power.writes}
+        writes: dict[str, Write] = {
+            "GPU_CMD": self._command,
+            "COHERENCY_PROTOCOL": coherency.choose,
+            "MCU_CONTROL": mcu.write_control,
+            **self._power.writes,
+        }
         for irq in self.irqs:
             self._irq_handlers(irq, reads, writes)
         return reads, writes

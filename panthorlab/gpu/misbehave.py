@@ -105,6 +105,7 @@ MISDEEDS: tuple[Misdeed, ...] = (
     ),
     Misdeed("flush-lost", "GPU_CMD flushes caches", "CLEAN_CACHES_COMPLETED never comes"),
     Misdeed("flush-late", "GPU_CMD flushes caches", "CLEAN_CACHES_COMPLETED comes late", late=True),
+    Misdeed("coherency-lost", "COHERENCY_FEATURES is read", "it says that the GPU can be coherent with nobody"),
     Misdeed("power-lost", "cores are switched", "they stay as they are, and no interrupt comes", _CORES),
     Misdeed("power-late", "cores are switched", "it takes time", _CORES, late=True),
     Misdeed("as-stuck", "AS_COMMAND", "AS_STATUS says busy for a time; the command has its effect", _SPACES, late=True),

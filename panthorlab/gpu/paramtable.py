@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from panthorlab.gpu.coherency import PROTOCOLS
 from panthorlab.gpu.kinds import check_kinds, check_overrides, check_targets
 from panthorlab.gpu.latency import STRATEGIES
 from panthorlab.gpu.misbehave import MOST_GPUS
@@ -57,6 +58,14 @@ PARAMS: tuple[Param, ...] = (
         "on the board's bus, all of the same model and with these parameters, each with a socket of its own",
         low=1,
         high=MOST_GPUS,
+    ),
+    Param(
+        "coherency",
+        "none",
+        "",
+        "with the CPU's caches: the protocol that COHERENCY_FEATURES offers, and whether the GPU is described as "
+        "dma-coherent. `none`: as RK3588",
+        choices=tuple(PROTOCOLS),
     ),
     # --- exact time
     Param(

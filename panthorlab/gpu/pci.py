@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """PCI configuration space of the function that carries the GPU: BAR0 registers, BAR2 MSI-X table, three vectors.
 
-A vendor-specific capability has two registers. By CLOCK the guest's clock driver (the shim) reports whether the GPU's
-clock runs; on an SoC this is state of the clock controller. Into MARK `iterate` writes where an iteration begins and
+A vendor-specific capability has three registers. By CLOCK the guest's clock driver (the shim) reports whether the GPU's
+clock runs; on an SoC this is state of the clock controller. COHERENT says whether the shim is to describe the GPU as
+`dma-coherent`, which on an SoC the device tree does. Into MARK `iterate` writes where an iteration begins and
 ends, so that this is known to the instruction; no GPU has it.
 """
 
@@ -17,6 +18,7 @@ VECTORS = 3
 MSIX_CAP = 0x40
 VENDOR_CAP = 0x50
 CLOCK, CLOCK_UNKNOWN, CLOCK_RUNS, CLOCK_STOPPED = VENDOR_CAP + 4, 0, 1, 2
+COHERENT = VENDOR_CAP + 5
 MARK, MARK_BEGIN = VENDOR_CAP + 8, 1 << 31
 """What an iteration is called (`mark_of`), with MARK_BEGIN at its begin."""
 MSIX_TABLE_BAR, MSIX_TABLE, MSIX_PBA = 2, 0x0000, 0x2000
@@ -60,12 +62,13 @@ def mark_of(iteration: str) -> int:
 class ConfigSpace:
     """256 bytes with write masks; QEMU itself emulates the BARs and the MSI-X table on top of it."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, coherent: bool = False) -> None:
         self._reset = bytearray(SIZE)
         self._mask = bytearray(SIZE)
         for offset, size, value, mask in _FIELDS:
             self._reset[offset : offset + size] = value.to_bytes(size, "little")
             self._mask[offset : offset + size] = mask.to_bytes(size, "little")
+        self._reset[COHERENT] = coherent
         self._data = bytearray(self._reset)
 
     def reset(self) -> None:

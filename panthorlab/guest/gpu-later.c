@@ -9,6 +9,7 @@
  *   --mode mmio-offset      1.5: where a file has the page of LATEST_FLUSH_ID
  *   --mode bo-info          1.7: what a buffer was made with
  *   --mode bo-sync          1.7: caches of the CPU
+ *   --mode coherency        1.7: with the CPU's caches
  *   --mode mmu-info         1.9: page sizes
  *   --mode sparse           1.9: addresses behind which there is no buffer
  *   --mode sparse-holes     1.9: where such addresses end, a store must fault
@@ -36,6 +37,7 @@ static const struct {
 	{ "mmio-offset", later_mmio_offset },
 	{ "bo-info", later_bo_info },
 	{ "bo-sync", later_bo_sync },
+	{ "coherency", later_coherency },
 	{ "mmu-info", later_mmu_info },
 	{ "sparse", later_sparse },
 	{ "sparse-holes", later_sparse_holes },

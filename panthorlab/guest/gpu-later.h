@@ -110,6 +110,7 @@ int later_label(void);
 int later_mmio_offset(void);
 int later_bo_info(void);
 int later_bo_sync(void);
+int later_coherency(void);
 int later_mmu_info(void);
 int later_sparse(void);
 int later_sparse_holes(void);

@@ -182,15 +182,15 @@ int scarce_disarm(struct scarce *s, unsigned int *left)
 	return ret ?: set_nth(s, 0);
 }
 
-/* Which of @count allocations is struck as the @index one: each, or one of each part of them. */
-unsigned int scarce_choose(struct scarce *s, unsigned int index, unsigned int count)
+/* Which of @count allocations is struck as the @index one: each, or one of each of @parts of them (0: as many as there are). */
+unsigned int scarce_choose(struct scarce *s, unsigned int index, unsigned int count, unsigned int parts)
 {
 	unsigned int first, end;
 
-	if (!s->most || count <= s->most)
+	if (!parts || count <= parts)
 		return index + 1;
-	first = (uint64_t)index * count / s->most;
-	end = (uint64_t)(index + 1) * count / s->most;
+	first = (uint64_t)index * count / parts;
+	end = (uint64_t)(index + 1) * count / parts;
 	s->random = s->random * 6364136223846793005ull + 1442695040888963407ull;
 	return first + 1 + (s->random >> 33) % (end - first);
 }

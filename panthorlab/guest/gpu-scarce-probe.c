@@ -100,6 +100,16 @@ static int try_probe(struct scarce *s, const struct driver *driver, unsigned int
 	return ret ?: tell(driver->unbind, driver->device);
 }
 
+/* The first that a probe asks for are the driver's own: each of these. Most of the others are for subsystems: some. */
+static unsigned int choose(struct scarce *s, unsigned int index)
+{
+	const unsigned int own = s->most / 2;
+
+	if (index < own)
+		return index + 1;
+	return own + scarce_choose(s, index - own, s->allocations - own, s->most - own);
+}
+
 static int walk_probes(struct scarce *s, const struct driver *driver, const struct part *part)
 {
 	unsigned int i, nth, left, count;
@@ -112,7 +122,7 @@ static int walk_probes(struct scarce *s, const struct driver *driver, const stru
 	s->allocations = ret ? 0 : SCARCE_NEVER - left;
 	count = s->most && s->most < s->allocations ? s->most : s->allocations;
 	for (i = 0; !ret && i < count; i++) {
-		nth = scarce_choose(s, i, s->allocations);
+		nth = choose(s, i);
 		ret = try_probe(s, driver, nth, &left);
 		if (ret)
 			ret = fail(0, "allocation %u: %s", nth, strdupa(last_error()));

@@ -116,7 +116,7 @@ static int walk_allocations(struct scarce *s)
 	count = s->most && s->most < s->allocations ? s->most : s->allocations;
 	if (count < s->allocations) {
 		for (i = 0; !ret && i < count; i++)
-			ret = try_call(s, scarce_choose(s, i, s->allocations), &left);
+			ret = try_call(s, scarce_choose(s, i, s->allocations, s->most), &left);
 		return ret;
 	}
 	for (i = 0, left = 0; !ret && !left && i < count + BEYOND; i++)

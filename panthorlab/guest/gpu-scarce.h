@@ -90,7 +90,7 @@ int scarce_spare(struct scarce *s, const char *functions);
 int scarce_within(const char *function);
 int scarce_arm(struct scarce *s, unsigned int nth);
 int scarce_disarm(struct scarce *s, unsigned int *left);
-unsigned int scarce_choose(struct scarce *s, unsigned int index, unsigned int count);
+unsigned int scarce_choose(struct scarce *s, unsigned int index, unsigned int count, unsigned int parts);
 int scarce_note(struct scarce *s, int made, bool struck);
 void scarce_tell(const struct scarce *s, const char *name);
 int scarce_probe(struct scarce *s);

@@ -91,6 +91,17 @@ struct later_bo_info {
 
 #define LATER_IOCTL_BO_INFO		LATER_IOCTL(0x10, later_bo_info)
 
+#define LATER_COHERENCY_NONE		31u	/* else the number of a bit of @coherency_features */
+
+/* What a DEV_QUERY GPU_INFO writes. 1.7 has a name for what was padding. */
+union later_gpu_info {
+	struct drm_panthor_gpu_info info;
+	struct {
+		uint32_t other[17];
+		uint32_t selected_coherency;
+	} later;
+};
+
 /* 1.9 */
 #define LATER_QUERY_MMU			4u	/* a DEV_QUERY */
 #define LATER_MAP_SPARSE		(1u << 3)	/* a flag of a VM_BIND operation */

@@ -55,7 +55,7 @@ class Server:
         self._closed = False
         self._out = bytearray(READ32_REPLY.size)
         self._recent: deque[bytes] = deque(maxlen=REMEMBERED)
-        self._config = pci.ConfigSpace()
+        self._config = pci.ConfigSpace(coherent=gpu.coherency.coherent)
         gpu.pci_command(self._config.command)
         self._commands: dict[int, Callable[[Message], bytes]] = {
             Command.VERSION: lambda m: p.version_reply(m.body),

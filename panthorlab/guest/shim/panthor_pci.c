@@ -37,6 +37,7 @@
 #define PANTHOR_PCI_CLOCK	0x54	/* in the vendor-specific capability: whether the clock runs */
 #define PANTHOR_PCI_CLOCK_RUNS	1
 #define PANTHOR_PCI_CLOCK_STOPPED	2
+#define PANTHOR_PCI_COHERENT	0x55	/* there, too: 1 if the board's GPU is dma-coherent */
 #define PANTHOR_PCI_CLOCK_HZ	1000000000
 #define PANTHOR_PCI_MOST	10	/* functions: their number is one digit */
 #define PANTHOR_PCI_NODES	"panthor-shim"	/* how all names in the overlay begin */
@@ -49,12 +50,13 @@ static DEFINE_IDA(panthor_pci_numbers);
 
 static bool coherent;
 module_param(coherent, bool, 0444);
-MODULE_PARM_DESC(coherent, "Describe the GPU as dma-coherent (default: not, like RK3588)");
+MODULE_PARM_DESC(coherent, "Describe the GPU as dma-coherent (default: if the function says that it is)");
 
 /**
  * struct panthor_pci - One GPU
  * @pdev: the function
  * @number: of all functions that this driver has, from 0
+ * @coherent: whether the GPU is described as dma-coherent
  * @clock: the GPU's core clock, of which the function is told when it runs
  * @clock_node: in the device tree
  * @gpu: the platform device panthor binds to
@@ -63,6 +65,7 @@ MODULE_PARM_DESC(coherent, "Describe the GPU as dma-coherent (default: not, like
 struct panthor_pci {
 	struct pci_dev *pdev;
 	int number;
+	bool coherent;
 	struct clk_hw clock;
 	struct device_node *clock_node;
 	struct platform_device *gpu;
@@ -146,7 +149,7 @@ static void panthor_pci_del_clock(struct panthor_pci *shim)
 
 static struct device_node *panthor_pci_find_node(const struct panthor_pci *shim)
 {
-	return panthor_pci_find(shim, coherent ? "/gpu-coherent" : "/gpu");
+	return panthor_pci_find(shim, shim->coherent ? "/gpu-coherent" : "/gpu");
 }
 
 /* The overlay, with this function's names in place of the first one's, which are as long. */
@@ -212,6 +215,14 @@ static struct platform_device *panthor_pci_register(struct pci_dev *pdev, struct
 	return platform_device_register_full(&info);
 }
 
+static bool panthor_pci_says_coherent(struct pci_dev *pdev)
+{
+	u8 says = 0;
+
+	pci_read_config_byte(pdev, PANTHOR_PCI_COHERENT, &says);
+	return says == 1;	/* ~0 if it cannot be read */
+}
+
 static int panthor_pci_probe(struct pci_dev *pdev, const struct pci_device_id *id)
 {
 	struct panthor_pci *shim;
@@ -222,6 +233,7 @@ static int panthor_pci_probe(struct pci_dev *pdev, const struct pci_device_id *i
 	if (!shim)
 		return -ENOMEM;
 	shim->pdev = pdev;
+	shim->coherent = coherent || panthor_pci_says_coherent(pdev);
 	shim->number = ida_alloc_max(&panthor_pci_numbers, PANTHOR_PCI_MOST - 1, GFP_KERNEL);
 	if (shim->number < 0)
 		return shim->number;
@@ -259,7 +271,7 @@ static int panthor_pci_probe(struct pci_dev *pdev, const struct pci_device_id *i
 
 	pci_set_drvdata(pdev, shim);
 	dev_info(&pdev->dev, "%s: registers at %pR, %scoherent\n", dev_name(&shim->gpu->dev),
-		 &pdev->resource[0], coherent ? "" : "not ");
+		 &pdev->resource[0], shim->coherent ? "" : "not ");
 	return 0;
 
 err_clock:
