@@ -6,11 +6,13 @@ from __future__ import annotations
 import pytest
 
 from panthorlab.run.session import Session
-from panthorlab.run.trouble import CONSEQUENCES, awake, fall_asleep, kernel_version
+from panthorlab.run.trouble import CONSEQUENCES, awake, fall_asleep, kernel_version, rebind
 
 pytestmark = pytest.mark.driver("vm", "groups", "power")
 
 
+SLOTS_RESET = (6, 19)
+"""Since then queues of a group that neither suspends nor terminates are told to stop before its slot is used again."""
 SOON_US = 90_000
 """What falling asleep takes at most of a GPU that answers at once: the driver waits 50 ms for more work, and for each
 answer that it overlooks 100 ms or more."""
@@ -47,11 +49,20 @@ def test_interrupt_that_comes_during_sleep(session: Session, line: str) -> None:
         assert session.struck("irq-twice") > before, "no interrupt was sent twice"
 
 
-def test_group_that_cannot_be_suspended_is_lost(session: Session) -> None:
-    with session.findings_expected(set(CONSEQUENCES)), session.misbehaving("state-lost,state=suspend"):
+@pytest.mark.parametrize("states", [["suspend"], ["suspend", "terminate"]], ids="+".join)
+def test_group_that_cannot_be_suspended_is_lost(session: Session, states: list[str]) -> None:
+    """Nor, perhaps, terminated. Another group, of fewer queues, works in its slot."""
+    rules = [f"state-lost,state={state}" for state in states]
+    known = "terminate" in states and session.driver.name == "panthor" and kernel_version(session) < SLOTS_RESET
+    kinds = {*CONSEQUENCES, "mmu-fault"} if known else CONSEQUENCES
+    with session.findings_expected(set(kinds)) as found, session.misbehaving(*rules):
         before = session.struck("state-lost")
-        session.check("gpu-job", "--mode", "not-suspended")
-        assert session.struck("state-lost") > before, "no group was to be suspended"
+        report = session.job("not-suspended", timeout=60, must_pass=not known).report
+        assert session.struck("state-lost") >= before + len(rules), "no group was to leave its slot"
+    if known and any(finding.kind == "mmu-fault" for finding in found()):
+        rebind(session)
+        pytest.xfail("docs/findings/0074: streams of the lost group start with the one that gets its slot")
+    assert report.ok, "\n".join(report.lines)
 
 
 def test_reset_that_is_asked_for_on_the_way_to_sleep(session: Session) -> None:
