@@ -199,10 +199,10 @@ class GpuDevice:
             if self._trace.on:
                 self._trace.instant("GPU", f"flush 0x{payload:x}")
             self.mcu.clean_cache()
-            if payload & GpuCommand.FLUSH_L2_CLEAN:
-                self.chip.mmu.cleaned()
             if payload & GpuCommand.FLUSH_INVALIDATE == GpuCommand.FLUSH_INVALIDATE:
                 self.chip.flush_caches()
+            elif payload & GpuCommand.FLUSH_L2_CLEAN:
+                self.chip.mmu.cleaned()
             self._raise_later("flush", GpuIrq.CLEAN_CACHES_COMPLETED)
         elif kind != GpuCommand.NOP:
             self._reporter.unmodelled(f"GPU_CMD {kind}", f"GPU_CMD 0x{value:x}")
@@ -241,6 +241,8 @@ class GpuDevice:
         if core == "L2":
             if self.chip.powered[core]:
                 self.coherency.l2_on()
+            else:
+                self.chip.mmu.cleaned()
             self.mcu.l2_switched()
 
     def _watch_irq(self, name: str, level: bool) -> None:

@@ -5,8 +5,7 @@ Source: panthor_regs.h and panthor_mmu.c (Linux 6.12, 7.3), panfrost_regs.h for 
 AS_STATUS reads busy only by misdeed `as-stuck`. Translations that were used stay, whatever becomes of the page tables,
 until UPDATE, a flush or UNLOCK of their region, or a reset. A flush of the GPU's caches leaves them.
 
-No cache holds data. But which pages were written since the caches were last cleaned is known, and a driver that lets
-them go without is told of: a board's caches would write to memory that is somebody else's by then.
+No cache holds data; what a driver lets go before they are cleaned of it is known all the same: see `unclean`.
 """
 
 from __future__ import annotations
@@ -19,6 +18,7 @@ from panthorlab.gpu.events import Reporter
 from panthorlab.gpu.generation import AddressSpaces
 from panthorlab.gpu.irq import IrqBlock
 from panthorlab.gpu.misbehave import Misbehaviour
+from panthorlab.gpu.mmu.unclean import Unclean
 from panthorlab.gpu.mmu.walk import Translation, WalkFault, permission, walk
 from panthorlab.gpu.ram import GuestRam, NoRamError, Region
 from panthorlab.gpu.registers import LOCK_SIZE, TRANSCFG_INA_BITS, TRANSCFG_MODE
@@ -69,7 +69,7 @@ class AddressSpace:
         # by page: the RAM of translations that already allowed this kind of access; checked first, for speed
         self._readable: dict[int, tuple[Region, int]] = {}
         self._writable: dict[int, tuple[Region, int]] = {}
-        self._unclean: dict[int, int] = {}  # pages written since the caches were cleaned: where each was
+        self._unclean = Unclean(index, reporter)
         self._waiting: list[Release] = []
         self.flushed: Release = lambda: None  # called at each flush
         self._watched: dict[int, bool] = {}  # for the trace: watched pages, and whether each was mapped
@@ -92,8 +92,8 @@ class AddressSpace:
             if value != UNLOCK:
                 self.flushed()
                 self.cleaned()
-            elif self.locked is not None:
-                self._check_clean(*self.locked)
+            elif self.locked is not None and self.mode == MODE_AARCH64_4K:
+                self._unclean.finished(*self.locked, self._mapped_to)
             if self.locked is not None:
                 self._forget_within(*self.locked)
             elif value != UNLOCK:
@@ -125,17 +125,9 @@ class AddressSpace:
 
     def cleaned(self) -> None:
         """The caches hold nothing more that was written through this address space."""
-        self._unclean.clear()
-        self._writable.clear()  # so that the next store is noticed
-
-    def _check_clean(self, start: int, end: int) -> None:
-        """Of pages from `start` to before `end`, which the driver has finished changing."""
-        if self.mode != MODE_AARCH64_4K:
-            return
-        for page, pa in self._unclean.items():
-            if start <= page << 12 < end and self._mapped_to(page << 12) != pa:
-                text = f"AS{self.index} 0x{page << 12:x} was written and unmapped, and no cache cleaned before UNLOCK"
-                self._reporter.misuse("unmapped unclean", text)
+        if self._unclean.cleaned():
+            self._writable.clear()  # so that the next store is noticed, also
+            self.version += 1  # of those who keep translations of their own
 
     def _mapped_to(self, va: int) -> int | None:
         """Physical address of the page, by the page tables as they are."""
@@ -165,16 +157,17 @@ class AddressSpace:
 
     def _update(self) -> None:
         was, self.root = self.root, self.transtab & 0x0000_FFFF_FFFF_F000
+        mode = TRANSCFG_MODE.of(self.transcfg)
         if self.enabled:
             self._trace.end(self.track)
-            if self._unclean and self.root != was and TRANSCFG_MODE.of(self.transcfg) != MODE_UNMAPPED:
-                text = f"AS{self.index} was given to other page tables, and no cache cleaned of what it wrote"
-                self._reporter.misuse("given away unclean", text)
-        self.cleaned()
+            if self.root != was and mode != MODE_UNMAPPED:
+                self._unclean.given_away()
+        if self.root != was or mode == MODE_UNMAPPED:
+            self.cleaned()
         self.forget()
         self.epoch += 1
         self._watched.clear()
-        self.mode = TRANSCFG_MODE.of(self.transcfg)
+        self.mode = mode
         self.va_bits = 55 - TRANSCFG_INA_BITS.of(self.transcfg)
         if self.mode not in (MODE_UNMAPPED, MODE_IDENTITY, MODE_AARCH64_4K):
             self._reporter.unmodelled(f"AS mode {self.mode}", f"AS{self.index}_TRANSCFG mode {self.mode}")
@@ -256,7 +249,7 @@ class AddressSpace:
             self._readable[va >> 12] = region, base - region.base
         elif access in (Access.WRITE, Access.ATOMIC):
             self._writable[va >> 12] = region, base - region.base
-            self._unclean[va >> 12] = base
+            self._unclean.written(va, base)
         return region, base + (va & 0xFFF) - region.base, 0x1000 - (va & 0xFFF)
 
     def _walk(self, va: int, access: Access, requester: Requester) -> tuple[Region, int, Translation]:

@@ -9,6 +9,7 @@ import pytest
 
 from panthorlab.gpu.cs.ports import Access, Requester
 from panthorlab.gpu.mmu.unit import AddressSpace
+from tests.unit.gpu.conftest import SUSPEND_BUF
 
 VA = 0x8000_0000_3000
 RW_PAGE = 0x60000000000E43
@@ -66,14 +67,55 @@ def test_what_does_not_clean_caches(bench: Bench) -> None:
     assert give_away(bench)
 
 
-def test_nobody_must_clean_what_was_only_read_or_reset_or_stays(bench: Bench) -> None:
-    space(bench).read(VA, 8, Requester.LSU)
-    space(bench).write(VA, b"data", Requester.LSU)
-    bench.as_write(1, "COMMAND", UPDATE)  # the same page tables
+def test_nobody_must_clean_what_was_only_read_or_reset(bench: Bench) -> None:
     space(bench).read(VA, 8, Requester.LSU)
     assert not give_away(bench)
+    bench.as_write(1, "TRANSTAB_LO", bench.user.root)
+    bench.as_write(1, "COMMAND", UPDATE)
+    space(bench).write(VA, b"data", Requester.LSU)
     bench.write("GPU_CMD", 0x101)
+    bench.enable_space(1, bench.user)
+    assert not give_away(bench)
     assert bench.texts("misuse") == []
+
+
+def test_the_same_page_tables_again_clean_nothing(bench: Bench) -> None:
+    space(bench).write(VA, b"data", Requester.LSU)
+    bench.as_write(1, "COMMAND", UPDATE)
+    assert bench.texts("misuse") == []
+    assert give_away(bench)
+
+
+def test_the_l2_without_power_holds_nothing(bench: Bench) -> None:
+    space(bench).write(VA, b"data", Requester.LSU)
+    bench.write("L2_PWROFF_LO", 1)
+    assert not give_away(bench)
+
+
+def test_a_page_that_was_two_is_looked_at_for_both(bench: Bench) -> None:
+    """Its translation was dropped in between, as it may be at any time."""
+    space(bench).write(VA, b"data", Requester.LSU)
+    bench.user.entry(VA, bench.page() | RW_PAGE)
+    bench.gpu.chip.mmu.forget()
+    space(bench).write(VA, b"data", Requester.LSU)
+    bench.lock(1, VA)
+    for _ in range(2):  # and told of once
+        bench.as_write(1, "COMMAND", UNLOCK)
+        bench.lock(1, VA)
+    (told,) = bench.texts("misuse")
+    assert f"0x{VA:x}" in told
+
+
+def test_what_the_mcu_stores_after_a_clean_is_no_cleaner(bench: Bench) -> None:
+    memory, va = bench.gpu.mcu.memory, SUSPEND_BUF
+    memory.put(va, 1)
+    bench.write("GPU_CMD", FLUSH_ALL)
+    memory.put(va, 2)
+    bench.lock(0, va)
+    bench.mcu.unmap(va)
+    bench.as_write(0, "COMMAND", UNLOCK)
+    (told,) = bench.texts("misuse")
+    assert f"AS0 0x{va:x}" in told
 
 
 @pytest.mark.parametrize("clean", [True, False])
