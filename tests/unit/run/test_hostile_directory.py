@@ -13,10 +13,10 @@ import pytest
 
 from panthorlab.errors import UsageError
 from panthorlab.kernel.build.config import find_fragments
-from panthorlab.run.job import Job
 from panthorlab.run.record.codec import encode
 from panthorlab.run.suites import all_suites, find_suites, lasting
 from panthorlab.run.worker import worker_argv
+from tests.unit.run.workers import job_on
 
 SUITES = Path(__file__).parents[3] / "suites"
 MODULES = ("yaml", "pydantic", "pytest", "requests", "unidiff", "paramiko", "json", "panthorlab_plugin")
@@ -118,20 +118,8 @@ def test_a_worker_loads_what_is_beside_its_suites_and_nothing_above(hostile: Pat
     mine.write_text("def test_named(own: int) -> None:\n    assert own == 7\n")
     log_dir = hostile / "runs/boot"
     log_dir.mkdir(parents=True)
-    job = Job(
-        board="b",
-        kernel="k",
-        arm="after",
-        slot="after1",
-        boot="after1.1",
-        index=0,
-        boots=1,
-        run_dir=str(log_dir),
-        log_dir=str(log_dir),
-        suites=(str(SUITES / "test_probe.py"), str(mine)),
-        iterations=None,
-        seed=1,
-    )
+    suites = (str(SUITES / "test_probe.py"), str(mine))
+    job = job_on(mine, suites=suites, run_dir=str(log_dir), log_dir=str(log_dir))
     (log_dir / "job.json").write_text(json.dumps(encode(job)))
     argv = [*worker_argv(log_dir, 2), "--setup-plan"]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=120, check=False, cwd=hostile)
