@@ -186,7 +186,8 @@ def _job_of(config: pytest.Config, tmp: Path) -> Job:
         return config.stash[_JOB]
     board, kernel = config.getoption("--board"), config.getoption("--kernel")
     if not board or not kernel:
-        raise pytest.UsageError("suites need a board and a kernel: pytest suites --board qemu-g610 --kernel KEY")
+        # by `exit`: an error of one test would come with the text of this function, and once for each test
+        pytest.exit("suites need a board and a kernel: pytest suites --board qemu-g610 --kernel KEY", returncode=4)
     from panthorlab.run.kernels import parse_params
 
     overlay = overlay_tests.overlay_of(config)

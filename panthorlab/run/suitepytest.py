@@ -6,6 +6,17 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Final
+
+OF_USERS: Final = frozenset({"PYTEST_ADDOPTS", "PYTEST_PLUGINS"})
+"""What pytest takes from its environment: `-k`, `-x` or a plugin there would leave out tests, and nobody would know."""
+
+
+def suite_environment() -> dict[str, str]:
+    """The environment of a pytest on suites whose results count: nothing there changes what it runs."""
+    kept = {name: value for name, value in os.environ.items() if name not in OF_USERS}
+    # other plugins are not for suites, and importing some of them takes longer than a boot
+    return {**kept, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def suite_pytest(*arguments: str) -> list[str]:

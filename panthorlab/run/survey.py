@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,7 +14,7 @@ from panthorlab import spawn
 from panthorlab.errors import UsageError
 from panthorlab.run.record import Need
 from panthorlab.run.record.codec import decode
-from panthorlab.run.suitepytest import suite_pytest
+from panthorlab.run.suitepytest import suite_environment, suite_pytest
 
 PATIENCE: Final = 600.0
 """Seconds that importing all suites may take: three, but with a hundredth of a busy machine some minutes."""
@@ -34,7 +33,7 @@ def survey(suites: Iterable[Path], *, leave_nothing: bool = False) -> list[Need]
     with TemporaryDirectory(prefix="panthorlab-") as folder:
         answer = Path(folder, "needs.json")
         what = ("--strict-markers", "--collect-only", "-q", "--needs", str(answer), *files)
-        env = {**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+        env = suite_environment()
         if leave_nothing:
             env["PYTHONDONTWRITEBYTECODE"] = "1"
         try:

@@ -24,7 +24,7 @@ from panthorlab.errors import LabError
 from panthorlab.run.poll import POLL
 from panthorlab.run.record import BootEnd, OfBoot
 from panthorlab.run.record.versions import event_of
-from panthorlab.run.suitepytest import suite_pytest
+from panthorlab.run.suitepytest import suite_environment, suite_pytest
 
 # A worker that says nothing, and writes no log, for so long, or for as long as its board may take for a step, is stuck.
 SILENCE: Final = 300.0
@@ -54,13 +54,10 @@ class Worker:
                 pass_fds=(write_end,),
                 death=signal.SIGTERM,  # its boards are stopped in order
                 cwd=self.log_dir,
-                # other plugins are not for suites, and importing some of them takes longer than a boot; and what a test
-                # says of a set must be the same in each run of a seed
                 env={
-                    **os.environ,
+                    **suite_environment(),
                     **lent_terminal(),
-                    "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-                    "PYTHONHASHSEED": "0",
+                    "PYTHONHASHSEED": "0",  # what a test says of a set must be the same in each run of a seed
                     lab.VARIABLE: lab.run_token(),
                 },
             )

@@ -69,6 +69,16 @@ def test_only_the_kernels_failures_are_status_1(chosen: str, status: int, tmp_pa
     assert done.returncode == status, done.stdout + done.stderr
 
 
+def test_who_names_no_kernel_is_told_so_once(tmp_path: Path) -> None:
+    (tmp_path / "suites").mkdir()
+    (tmp_path / "suites" / "test_zzz.py").write_text("def test_a(session): pass\n\n\ndef test_b(session): pass\n")
+    done = _panthorlab("suites", "--", "-q", "-k", "zzz", "--board", "qemu-g610", cwd=tmp_path)
+    assert done.returncode == 2
+    assert (done.stdout + done.stderr).count("suites need a board and a kernel") == 1
+    assert "Traceback" not in done.stdout
+    assert "def _job_of" not in done.stdout
+
+
 @pytest.mark.parametrize("shell", ["bash", "zsh"])
 def test_completion_is_a_script_of_that_shell(shell: str, tmp_path: Path) -> None:
     done = _panthorlab("completion", shell, cwd=tmp_path)

@@ -11,6 +11,7 @@ import pytest
 
 from panthorlab.board.registry import open_board
 from panthorlab.run import worker
+from panthorlab.run.survey import survey
 from panthorlab.run.worker import Worker
 
 LONG = 1.0
@@ -28,6 +29,7 @@ for _ in range(30):
     pathlib.Path("qemu.log").touch()
     time.sleep(0.1)
 """
+TELLS = "import os; print(sorted(name for name in os.environ if name.startswith('PYTEST_')))"
 SLEEPS = "import time; time.sleep(600)"
 
 
@@ -42,3 +44,22 @@ def test_who_says_nothing_is_given_up_unless_its_logs_grow(
     monkeypatch.setattr(worker, "worker_argv", lambda *_: [sys.executable, "-c", program])
     board = open_board("qemu-g610")
     assert said in Worker(board, tmp_path, lambda _event: None, threading.Event()).run()
+
+
+def test_what_the_users_pytest_wants_is_nothing_to_a_worker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PYTEST_ADDOPTS", "PYTEST_PLUGINS"):
+        monkeypatch.setenv(name, "mine")
+    monkeypatch.delenv("PYTEST_CURRENT_TEST")
+    monkeypatch.setattr(worker, "worker_argv", lambda *_: [sys.executable, "-c", TELLS])
+    Worker(open_board("qemu-g610"), tmp_path, lambda _event: None, threading.Event()).run()
+    told = (tmp_path / "pytest.log").read_text()
+    assert "PYTEST_DISABLE_PLUGIN_AUTOLOAD" in told
+    assert "PYTEST_ADDOPTS" not in told
+    assert "PYTEST_PLUGINS" not in told
+
+
+def test_what_the_users_pytest_wants_is_nothing_to_a_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    suite = tmp_path / "test_two.py"
+    suite.write_text("def test_one(): pass\n\n\ndef test_two(): pass\n")
+    monkeypatch.setenv("PYTEST_ADDOPTS", "-p no_such_plugin")
+    assert len(survey([suite])) == 2
