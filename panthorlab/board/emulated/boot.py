@@ -31,7 +31,7 @@ from panthorlab.board.emulated.exact.wires import CONSOLE, ExactWires
 from panthorlab.board.emulated.file import EmulatedFile
 from panthorlab.board.emulated.frames import Hello
 from panthorlab.board.emulated.gpu_model import GpuModel, firmware
-from panthorlab.board.emulated.hints import without_callers, without_yields
+from panthorlab.board.emulated.hints import without_hints
 from panthorlab.board.emulated.initramfs import build_initramfs
 from panthorlab.board.emulated.machine import Wires, detector_words, machine_facts, qemu_arguments, slowness, spin_word
 from panthorlab.board.emulated.qemu import Qemu, find_qemu
@@ -200,9 +200,9 @@ def _image(order: Order, run_dir: Path) -> Path:
     image = order.kernel.image.resolve()
     if not order.exact or order.file.machine.vcpus > 1:
         return image
-    own, symbols = run_dir / image.name, (order.kernel.path / "System.map").read_text()
-    config = (order.kernel.path / "config").read_text(errors="replace")
-    own.write_bytes(without_callers(without_yields(image.read_bytes(), symbols), symbols, config))
+    own = run_dir / image.name
+    symbols, config = ((order.kernel.path / name).read_text(errors="replace") for name in ("System.map", "config"))
+    own.write_bytes(without_hints(image.read_bytes(), symbols, config))
     return own
 
 

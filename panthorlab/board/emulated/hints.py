@@ -18,6 +18,7 @@ It was 9 of 100 instructions of a debug kernel. So there that function returns 0
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Final
 
 YIELD: Final = 0xD503203F.to_bytes(4, "little")
@@ -26,20 +27,28 @@ _ASKS: Final = {"CONFIG_FTRACE=y", "CONFIG_DEBUG_PREEMPT=y"}
 """Those who want to know: tracers, and the "Preemption disabled at" of a debug kernel (include/linux/ftrace.h)."""
 RETURN_0: Final = b"".join(word.to_bytes(4, "little") for word in (0xD280_0000, 0xD65F_03C0))
 """mov x0, #0; ret"""
-_PLACE: Final = re.compile(r"^([0-9a-f]+) \S (_text|_stext|_etext)$", re.MULTILINE)
-_CALLERS: Final = re.compile(r"^([0-9a-f]+) T return_address$", re.MULTILINE)
+_PLACE: Final = re.compile(r"^([0-9a-f]+) (?:\S (_text|_stext|_etext)|T (return_address))$", re.MULTILINE)
 
 
-def without_yields(image: bytes, system_map: str) -> bytes:
-    """The kernel `image` with a NOP in place of each YIELD of its text; all else is where and what it was.
+def without_hints(image: bytes, system_map: str, config: str) -> bytes:
+    """The kernel `image` without both. `system_map`: its System.map, looked at once. `config`: its `.config`."""
+    places = places_in(system_map)
+    return without_callers(without_yields(image, places), places, config)
 
-    `system_map`: its System.map. An image begins at `_text`. Where the text is cannot be told of a map that lacks one
-    of the symbols: that image is returned as it is.
-    """
-    places = {name: int(at, 16) for at, name in _PLACE.findall(system_map)}
-    if len(places) < 3:
+
+def places_in(system_map: str) -> dict[str, int]:
+    """Where in an image, which begins at `_text`, the text begins and ends, and `return_address()` is; what the map
+    lacks is left out, and all without `_text`."""
+    found = {name or function: int(at, 16) for at, name, function in _PLACE.findall(system_map)}
+    return {name: at - found["_text"] for name, at in found.items()} if "_text" in found else {}
+
+
+def without_yields(image: bytes, places: Mapping[str, int]) -> bytes:
+    """The kernel `image` with a NOP in place of each YIELD of its text; all else is where and what it was. As it is if
+    it is not known where the text is."""
+    first, end = places.get("_stext", -1), places.get("_etext", -1)
+    if min(first, end) < 0:
         return image
-    first, end = (places[name] - places["_text"] for name in ("_stext", "_etext"))
     patched = bytearray(image)
     at = patched.find(YIELD, first, end)
     while at >= 0:
@@ -49,15 +58,13 @@ def without_yields(image: bytes, system_map: str) -> bytes:
     return bytes(patched)
 
 
-def without_callers(image: bytes, system_map: str, config: str) -> bytes:
+def without_callers(image: bytes, places: Mapping[str, int], config: str) -> bytes:
     """The kernel `image`, whose `.config` is `config`, without the search for callers' callers that nobody wants to
-    know; as it is if somebody may, or if there is none."""
+    know; as it is if somebody may, or if no such function is in its text."""
     options = set(config.splitlines())
     if not {"CONFIG_PROVE_LOCKING=y", "CONFIG_ARM64=y"} <= options or options & _ASKS:
         return image
-    text = next((int(at, 16) for at, name in _PLACE.findall(system_map) if name == "_text"), None)
-    callers = _CALLERS.search(system_map)
-    if text is None or callers is None:
+    at, first, end = (places.get(name, -1) for name in ("return_address", "_stext", "_etext"))
+    if at % 4 or not 0 <= first <= at <= min(end, len(image)) - len(RETURN_0):
         return image
-    at = int(callers[1], 16) - text
     return image[:at] + RETURN_0 + image[at + len(RETURN_0) :]
