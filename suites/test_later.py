@@ -78,3 +78,9 @@ def test_accounts_of_memory(session: Session) -> None:
 
 def test_jobs_still_work(session: Session) -> None:
     session.job("store")
+
+
+@pytest.mark.driver("power")
+def test_no_call_keeps_the_gpu_awake(session: Session) -> None:
+    """Neither one that was answered nor one that was refused."""
+    session.job("suspend-loop", "--count", "1")

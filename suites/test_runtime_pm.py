@@ -49,6 +49,14 @@ def test_interrupt_that_comes_during_sleep(session: Session, line: str) -> None:
         assert session.struck("irq-twice") > before, "no interrupt was sent twice"
 
 
+def test_firmware_looks_as_soon_as_its_doorbell_rings(session: Session) -> None:
+    """What it is asked for must be written by then: groups started and suspended, and the halt before each sleep."""
+    with session.misbehaving("bell-at-once,times=0"):
+        before = session.struck("bell-at-once")
+        session.job("suspend-loop", "--count", "2", timeout=60)
+        assert session.struck("bell-at-once") > before, "no doorbell was rung"
+
+
 @pytest.mark.parametrize("states", [["suspend"], ["suspend", "terminate"]], ids="+".join)
 def test_group_that_cannot_be_suspended_is_lost(session: Session, states: list[str]) -> None:
     """Nor, perhaps, terminated. Another group, of fewer queues, works in its slot."""

@@ -48,6 +48,11 @@ def test_jobs_still_work(session: Session) -> None:
     session.job("store")
 
 
+@pytest.mark.driver("power")
+def test_no_call_keeps_the_gpu_awake(session: Session) -> None:
+    session.job("suspend-loop", "--count", "1")
+
+
 def test_no_call_keeps_the_driver_on_its_gpu(session: Session) -> None:
     """A call that returns without leaving the part in which the device must not go away would, for ever."""
     rebind(session)

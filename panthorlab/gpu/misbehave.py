@@ -121,6 +121,11 @@ MISDEEDS: tuple[Misdeed, ...] = (
         late=True,
         slotted=True,
     ),
+    Misdeed(
+        "bell-at-once",
+        "a doorbell register is written",
+        "it is served before the write is over: what the driver asks for behind it is not seen",
+    ),
     Misdeed("glb-lost", "a global request is served", "it is never acknowledged: ping, timer, configuration"),
     Misdeed("event-lost", "a CSG or CS event is raised", "the driver never learns of it", _EVENTS, slotted=True),
     Misdeed("event-late", "a CSG or CS event is raised", "it is raised late", _EVENTS, late=True, slotted=True),

@@ -208,3 +208,41 @@ int later_row(struct gpu *gpu, uint64_t offset, char *label)
 	fclose(file);
 	return found == 1 ? 0 : fail(-ENOENT, "%d rows of the buffer", found);
 }
+
+/* The two columns before the place of a buffer, if @text ends in them. */
+static bool last_two(char *text, long long *first, long long *second)
+{
+	char *word, *before = NULL, *last = NULL;
+
+	for (word = strtok(text, " "); word; word = strtok(NULL, " ")) {
+		before = last;
+		last = word;
+	}
+	return before && sscanf(before, "%lld", first) == 1 && sscanf(last, "%lld", second) == 1;
+}
+
+int later_sizes(struct gpu *gpu, uint64_t offset, struct later_sizes *sizes)
+{
+	static char line[2 * LATER_LABEL_MOST];
+	FILE *file = open_gems(gpu);
+	int found = 0;
+	char place[32];
+
+	*sizes = (struct later_sizes){ .all_resident = -1, .all_reclaimable = -1 };
+	if (!file)
+		return fail(-errno, "gems in debugfs");
+	snprintf(place, sizeof(place), " 0x%llx", (unsigned long long)(offset / GPU_PAGE));
+	while (fgets(line, sizeof(line), file)) {
+		int state, usage;
+		char *at = behind(line, place);
+
+		sscanf(line, "Total size: %*d, Total resident: %lld, Total reclaimable: %lld", &sizes->all_resident,
+		       &sizes->all_reclaimable);
+		if (!at || sscanf(at, " %i %i", &state, &usage) != 2)
+			continue;
+		at[-(long)strlen(place)] = '\0';
+		found += last_two(line, &sizes->size, &sizes->resident);
+	}
+	fclose(file);
+	return found == 1 ? 0 : fail(-ENOENT, "%d rows of the buffer", found);
+}

@@ -10,6 +10,7 @@
 #include "ktap.h"
 
 #define MEMORY_VA	0x9000000ull
+#define LISTED_VA	0x9100000ull
 #define SIZE		(3ll * GPU_PAGE)
 #define HEAP_CHUNK	(128ll * 1024)
 #define CHUNKS		4
@@ -79,6 +80,39 @@ static int memory_of_a_buffer(struct later *later)
 	return ret;
 }
 
+/* In debugfs, against what the list told before: the row of the buffer, and the sums, where they are told. */
+static int listed(struct gpu *gpu, uint64_t offset, const struct later_sizes *before, long long resident, const char *what)
+{
+	struct later_sizes now;
+	long long more, reclaimable;
+	int ret = later_sizes(gpu, offset, &now);
+
+	more = before->all_resident < 0 ? resident : now.all_resident - before->all_resident;
+	reclaimable = before->all_reclaimable < 0 ? resident : now.all_reclaimable - before->all_reclaimable;
+	if (!ret && (now.size != SIZE || now.resident != resident || more != resident || reclaimable != resident))
+		ret = fail(0, "%s: %lld bytes, %lld resident; of all %lld more, %lld more to be had", what, now.size,
+			   now.resident, more, reclaimable);
+	return ret;
+}
+
+/* A buffer has memory from its first use on. What it has, and what of that may be taken away from it. */
+static int memory_in_the_list(struct later *later)
+{
+	struct gpu *gpu = &later->scene.gpu;
+	struct later_sizes made;
+	uint32_t handle;
+	uint64_t offset;
+	int ret;
+
+	if (!later_gems(gpu) || gpu->version[1] < 7)	/* kernels before 7.0 have all pages at once, and tell no sums */
+		return 0;
+	ret = later_bo(gpu, SIZE, 0, &handle) ?: later_offset(gpu, handle, &offset);
+	ret = ret ?: later_sizes(gpu, offset, &made) ?: listed(gpu, offset, &made, 0, "made");
+	ret = ret ?: later_map(gpu, later->scene.vm, handle, LISTED_VA, SIZE);
+	ret = ret ?: listed(gpu, offset, &made, SIZE, "mapped");
+	return ret ?: later_close(gpu, handle);
+}
+
 /* What a heap has is told with what the driver has for the file, while the heap is there and no longer. */
 static int memory_of_a_heap(struct later *later)
 {
@@ -103,6 +137,7 @@ int later_memory(void)
 	static const struct later_check checks[] = {
 		{ "memory of a buffer", memory_of_a_buffer },
 		{ "memory of a heap", memory_of_a_heap },
+		{ "memory in the list of buffers", memory_in_the_list },
 	};
 	struct gpu gpu;
 	bool told;

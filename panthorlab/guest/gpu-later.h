@@ -102,6 +102,15 @@ int later_loads(struct scene *scene, uint64_t va, uint32_t value);
 /* The row of the buffer in the driver's list: whether there is one, and its label (LATER_LABEL_MOST bytes, or NULL). */
 bool later_gems(const struct gpu *gpu);
 int later_row(struct gpu *gpu, uint64_t offset, char *label);
+
+/**
+ * struct later_sizes - Bytes that this list tells: of the buffer, and of all, -1 if it does not
+ */
+struct later_sizes {
+	long long size, resident, all_resident, all_reclaimable;
+};
+
+int later_sizes(struct gpu *gpu, uint64_t offset, struct later_sizes *sizes);
 int later_offset(struct gpu *gpu, uint32_t handle, uint64_t *offset);
 
 int later_timestamp(void);

@@ -231,6 +231,7 @@ static const struct answer answers[] = {
 	{ "a buffer that belongs to one VM", exclusive },
 	{ "every flush id that there may be", flush_id },
 	{ "no more cores than in their own mask", cores },
+	{ "a buffer that is larger than all memory, each time", uapi_larger_than_memory },
 };
 
 void uapi_answers(struct uapi *u)

@@ -81,6 +81,7 @@ void uapi_gone(struct uapi *u);
 void uapi_mappings(struct uapi *u);
 int uapi_priorities(struct uapi *u);
 void uapi_answers(struct uapi *u);
+int uapi_larger_than_memory(struct uapi *u);
 
 int uapi_call(struct uapi *u, const struct wrong *w);
 void uapi_leaks(struct uapi *u);

@@ -14,6 +14,7 @@
 
 #define STUCK_VA	0x50000000ull
 #define STUCK_FAILURES	2u
+#define STUCK_TRIES	50u
 
 static int map(struct lab *lab, unsigned int number, uint32_t signals)
 {
@@ -106,10 +107,14 @@ static int queue_until_one_fails(struct lab *lab, unsigned int count, unsigned i
 	return ret ?: status < 0 ? 0 : fail(0, "all %u maps went well", count);
 }
 
+/* Kernels from 7.x on lock the addresses before they look at the VM, which the MMU does not do until the GPU is reset. */
 static int refuses(struct lab *lab, unsigned int number, uint32_t signals, const char *what)
 {
+	unsigned int tries = 1;
 	int ret = map(lab, number, signals);
 
+	while (ret == -ETIMEDOUT && tries++ < STUCK_TRIES)	/* of 100 ms each */
+		ret = map(lab, number, signals);
 	return ret == -EINVAL ? 0 : fail(ret, "%s: %d", what, ret);
 }
 

@@ -196,6 +196,8 @@ class Mcu:
         if not self._rung:
             self.chip.loop.call_soon(self._service)
         self._rung |= 1 << doorbell
+        if self.chip.misbehaviour.strikes("bell-at-once"):
+            self._service()
 
     def service_again(self, service: Callable[[], None]) -> None:
         """Call `service` soon, as if the driver had rung a doorbell, unless the MCU has stopped by then."""

@@ -294,6 +294,20 @@ def test_after_a_spoilt_halt_the_firmware_must_be_loaded_anew(bench: Bench, load
     assert bench.read("MCU_STATUS") == (McuStatus.ENABLED if loaded else McuStatus.FATAL)
 
 
+@pytest.mark.parametrize("at_once", [False, True])
+def test_what_is_asked_for_behind_a_doorbell_that_is_served_at_once_is_not_seen(bench: Bench, at_once: bool) -> None:
+    if at_once:
+        arm(bench, "bell-at-once")
+    request = bench.iface(bench.layout.glb_input + GlbIn.REQ) ^ 1 << 8
+    bench.ring(0)
+    bench.put_iface(bench.layout.glb_input + GlbIn.REQ, request)
+    bench.pump()
+    answered = (bench.iface(bench.layout.glb_output + GlbOut.ACK) ^ request) & 1 << 8 == 0
+    assert answered is not at_once
+    bench.ring_global()
+    assert (bench.iface(bench.layout.glb_output + GlbOut.ACK) ^ request) & 1 << 8 == 0
+
+
 def test_a_ping_is_lost(bench: Bench) -> None:
     arm(bench, "glb-lost")
     for answered in (False, True):

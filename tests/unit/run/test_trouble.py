@@ -173,6 +173,14 @@ def test_what_failed_first_is_what_counts(first: BaseException) -> None:
     assert "EIO" in caught.value.__notes__[0]
 
 
+def test_a_device_that_is_half_gone_is_told_by_what_failed_first() -> None:
+    first = AssertionError("gpu-bind: exit status -1")
+    with pytest.raises(AssertionError) as caught, awake(session_on(Sysfs({RESTORED: refusal(errno.ENOENT)}))):
+        raise first
+    assert caught.value is first
+    assert "ENOENT" in caught.value.__notes__[0]
+
+
 def test_a_board_that_is_lost_meanwhile_is_not_the_kernels_fault() -> None:
     lost = LabError("the board does not answer")
     with pytest.raises(LabError) as caught, awake(session_on(Sysfs({RESTORED: lost}))):
