@@ -249,7 +249,7 @@ def test_for_people(ask: Ask, tree: Path, patch: Path, capsys: pytest.CaptureFix
         f"{MMU}: applies",
         "to be built",
         "suites  probe",
-        "not run (deep_",
+        "not run (coherent::",
         "time    about",
     ):
         assert word in out
