@@ -18,6 +18,8 @@ INHERITED = "cs-fault,exception=0x4b"
 """Of a kind that also kernels before 6.19 hold against a job."""
 DATA_INVALID = "cs-fault,exception=0x49"
 ANY_KIND_SINCE = (6, 19)
+AT_ONCE = 8
+"""A fault for each queue; one may go to a group that is on the GPU from before."""
 
 
 @pytest.mark.parametrize(
@@ -43,6 +45,19 @@ def test_fault_of_another_kind_is_held_against_its_job(session: Session) -> None
         pytest.skip("this driver holds inherited faults alone against a job")
     info = row_with_faults(session, DATA_INVALID, (2,))
     assert info["failed"] == "1", f"{info['failed']} jobs are said to have failed"
+
+
+def test_faults_of_all_queues_at_once_are_heard(session: Session) -> None:
+    """One interrupt tells of all of them: it is held back until each queue has broken off."""
+    with (
+        session.findings_expected({"cs-fault"}) as found,
+        session.misbehaving("irq-late,line=job,ms=5,times=0", f"{INHERITED},times={AT_ONCE}"),
+    ):
+        before = {name: session.struck(name) for name in ("cs-fault", "irq-late")}
+        info = session.check("gpu-job", "--mode", "together", timeout=60).info
+        assert all(session.struck(name) > count for name, count in before.items()), f"no occasion: {before}"
+    assert int(info["broken"]) > 1, f"{info['broken']} queues broke off"
+    assert len(found()) == AT_ONCE, f"the kernel told {len(found())} faults of {AT_ONCE}"
 
 
 def row_with_faults(session: Session, rule: str, nth: tuple[int, ...]) -> Mapping[str, str]:

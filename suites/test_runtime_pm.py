@@ -36,6 +36,14 @@ def test_blocked_stream_survives_suspend(session: Session) -> None:
     session.job("resume-state", timeout=30)
 
 
+@pytest.mark.driver("vm", "groups", "power", "recovery")
+def test_stream_that_nobody_wakes_is_given_up(session: Session) -> None:
+    """While the GPU sleeps over it: its group, which has no slot then, is lost."""
+    with session.findings_expected({"job-timeout"}) as found:
+        session.check("gpu-job", "--mode", "given-up", timeout=60)
+    assert found(), "the driver says nothing of it"
+
+
 def test_streams_wait_for_each_other(session: Session) -> None:
     session.job("sync-wait", timeout=30)
 

@@ -21,7 +21,6 @@ enum { REG_SYNC = 0, REG_ONE = 2, REG_ZERO = 4, REG_KEPT = 6, REG_HEAP = 8 };
 enum { RESULT_FIRST = 0, RESULT_SECOND = 1, ARRIVED = 2, LASTING = 3, SYNC_A = 8, SYNC_B = 9, GATE = 10 };
 
 #define KEPT	0x5afe0123u
-#define LOST_QUEUES	3
 #define GIVEN_UP_MS	30000		/* the driver gives a job up after 5 s */
 #define FENCE_IRQ	"/sys/kernel/debug/panthor_pci_shim/fence_irq"
 
@@ -164,57 +163,6 @@ int job_resume_state(const struct options *options)
 	}
 	ktap_result(2, !ret, "the stream goes on with its registers", last_error());
 	return ret ? 1 : 0;
-}
-
-/* Of fewer queues, in the slot that the lost group had, whose streams must not start with it. */
-static int another_works(struct scene *scene)
-{
-	uint32_t group;
-	struct cs cs = scene_stream(scene, RESULT_SECOND);
-	int ret = gpu_group_destroy(&scene->gpu, scene->group);
-
-	ret = ret ?: gpu_group_create(&scene->gpu, scene->vm, 1, &group);
-	cs_tell(&cs, scene_result_va(scene, RESULT_SECOND), KEPT);
-	ret = ret ?: scene_submit(scene, group, 0, &cs, RESULT_SECOND);
-	return ret ?: scene_right(scene, RESULT_SECOND, KEPT);
-}
-
-/*
- * The firmware does not do as it is told when the group is to be suspended: the group is lost, and the
- * driver must say so, or who has it waits for its jobs for ever.
- */
-int job_not_suspended(const struct options *options)
-{
-	uint32_t state = 0, fatal;
-	struct scene scene;
-	struct cs cs = { 0 };
-	int ret, taken;
-
-	(void)options;
-	ktap_start(3);
-	ret = scene_create(&scene, LOST_QUEUES);
-	if (!ret) {
-		cs = scene_stream(&scene, RESULT_FIRST);
-		cs_tell(&cs, scene_result_va(&scene, RESULT_FIRST), KEPT);
-		ret = scene_submit(&scene, scene.group, 0, &cs, RESULT_FIRST);
-	}
-	if (!ret)
-		ret = scene_right(&scene, RESULT_FIRST, KEPT);
-	if (!ret)
-		ret = gpu_wait_suspended(&scene.gpu, SUSPEND_MS);
-	if (!ret)
-		ret = gpu_group_state(&scene.gpu, scene.group, &state, &fatal);
-	if (!ret && !(state & DRM_PANTHOR_GROUP_STATE_TIMEDOUT))
-		ret = fail(0, "group state 0x%x, expected bit 0x%x", state, DRM_PANTHOR_GROUP_STATE_TIMEDOUT);
-	ktap_check(ret, "the group is said to be lost");
-	taken = scene_submit(&scene, scene.group, 0, &cs, RESULT_SECOND);
-	if (taken == -EINVAL || taken == -ECANCELED)
-		taken = 0;
-	else
-		taken = taken ?: fail(0, "it takes a job");
-	ktap_check(taken, "it takes no job");
-	ktap_check(ret ?: another_works(&scene), "another group works in its place");
-	return ktap_status();
 }
 
 /* In a group of its own: reach the wait, which is as good as blocked, for SYNC_A. */

@@ -52,11 +52,13 @@ static const struct mode modes[] = {
 	{ "flush-id", "LATEST_FLUSH counts, says 1 while the GPU sleeps, and counts again", job_flush_id },
 	{ "late-write", "the CPU writes what a stream waits for, and nobody tells the driver",
 	  job_late_write },
+	{ "given-up", "a stream that nobody wakes, while the GPU sleeps: its group is said to be lost", job_given_up },
 	{ "fence-irq", "a job whose fence is asked for its status in an interrupt; the emulated GPU's "
 	  "shim must have lockdep", job_fence_irq },
 	{ "long-stream", "streams of a page and more", job_long_stream },
 	{ "wrap", "600 jobs in a row", job_wrap },
 	{ "calls", "streams that call each other, and the GPU sleeps meanwhile", job_calls },
+	{ "together", "a job for each queue, all of one call", job_together },
 	{ "oom", "a tiler that runs out of heap; the emulated GPU must be told to take chunks",
 	  job_oom },
 };

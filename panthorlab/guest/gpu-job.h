@@ -75,11 +75,13 @@ int job_late_write(const struct options *options);
 int job_fence_irq(const struct options *options);
 int job_resume_state(const struct options *options);
 int job_not_suspended(const struct options *options);
+int job_given_up(const struct options *options);
 int job_oom(const struct options *options);
 
 int job_long_stream(const struct options *options);
 int job_wrap(const struct options *options);
 int job_calls(const struct options *options);
+int job_together(const struct options *options);
 
 int job_no_progress(const struct options *options);
 int job_flush_id(const struct options *options);

@@ -25,6 +25,7 @@ static void wrong_vms(struct uapi *u)
 	WRONG(VM_DESTROY, arg.vm_destroy.pad, 1);
 	WRONG(VM_GET_STATE, arg.vm_state.vm_id, NO_SUCH);
 	WRONG(BO_CREATE, arg.bo.size, 0);
+	WRONG(BO_CREATE, arg.bo.size, 1ull << 63);	/* no file can be as large: refused further in */
 	WRONG(BO_CREATE, arg.bo.flags, 1u << 31);
 	/* Not to be mapped, and mapped as write-back: kernels know the second from 7.0 on. */
 	WRONG(BO_CREATE, arg.bo.flags, DRM_PANTHOR_BO_NO_MMAP | 1 << 1);

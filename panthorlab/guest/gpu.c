@@ -83,7 +83,8 @@ int gpu_bo_make(struct gpu *gpu, uint32_t vm, size_t size, struct gpu_bo *bo)
 	return 0;
 }
 
-static int gpu_bind(struct gpu *gpu, uint32_t vm, const struct gpu_bo *bo, uint32_t flags)
+/* The whole buffer, to its @va. @flags: DRM_PANTHOR_VM_BIND_OP_MAP_*. */
+int gpu_bind(struct gpu *gpu, uint32_t vm, const struct gpu_bo *bo, uint32_t flags)
 {
 	struct drm_panthor_vm_bind_op op = {
 		.flags = DRM_PANTHOR_VM_BIND_OP_TYPE_MAP | flags,
@@ -99,7 +100,6 @@ static int gpu_bind(struct gpu *gpu, uint32_t vm, const struct gpu_bo *bo, uint3
 	return GPU_IOCTL(gpu, PANTHOR_VM_BIND, &bind);
 }
 
-/* @flags: DRM_PANTHOR_VM_BIND_OP_MAP_*. */
 int gpu_bo_create(struct gpu *gpu, uint32_t vm, uint64_t va, size_t size, uint32_t flags,
 		  struct gpu_bo *bo)
 {

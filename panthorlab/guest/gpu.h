@@ -116,6 +116,7 @@ int gpu_query(struct gpu *gpu, uint32_t type, void *info, uint32_t size);
 int gpu_vm_create(struct gpu *gpu, uint32_t *vm);
 int gpu_vm_destroy(struct gpu *gpu, uint32_t vm);
 int gpu_bo_make(struct gpu *gpu, uint32_t vm, size_t size, struct gpu_bo *bo);
+int gpu_bind(struct gpu *gpu, uint32_t vm, const struct gpu_bo *bo, uint32_t flags);
 int gpu_bo_create(struct gpu *gpu, uint32_t vm, uint64_t va, size_t size, uint32_t flags,
 		  struct gpu_bo *bo);
 int gpu_heap_create(struct gpu *gpu, uint32_t vm, uint32_t chunks, uint32_t chunk_size,
