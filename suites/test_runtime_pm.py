@@ -75,9 +75,10 @@ def test_group_that_cannot_be_suspended_is_lost(session: Session, states: list[s
         before = session.struck("state-lost")
         report = session.job("not-suspended", timeout=60, must_pass=not known).report
         assert session.struck("state-lost") >= before + len(rules), "no group was to leave its slot"
-    if known and any(finding.kind == "mmu-fault" for finding in found()):
-        rebind(session)
-        pytest.xfail("docs/findings/0074: streams of the lost group start with the one that gets its slot")
+    if known:
+        rebind(session)  # what the lost group has left behind may strike later
+        if any(finding.kind == "mmu-fault" for finding in found()):
+            pytest.xfail("docs/findings/0074: streams of the lost group start with the one that gets its slot")
     assert report.ok, "\n".join(report.lines)
 
 

@@ -99,7 +99,7 @@ static bool loses(struct uapi *u, const struct probe *probe, unsigned int kinds,
 		u->turns++;
 		fail(0, "%u calls lose %ld KiB", calls, lost);
 		/* Then it tells nothing: again, until there are as many workers as it takes. */
-		if (held_stacks() <= stacks || hired++ == HIRED)
+		if (held_stacks() <= stacks || hired++ >= HIRED)
 			i++;
 	}
 	return true;
