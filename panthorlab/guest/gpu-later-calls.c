@@ -177,40 +177,8 @@ static char *behind(char *line, const char *place)
 	return NULL;
 }
 
-/*
- * A row ends in the place of the buffer in the file that maps it, its state, its usage, and the label, which may be
- * empty. Columns before that are others in other kernels.
- */
-int later_row(struct gpu *gpu, uint64_t offset, char *label)
-{
-	static char line[2 * LATER_LABEL_MOST];
-	FILE *file = open_gems(gpu);
-	int found = 0;
-	char place[32];
-
-	if (!file)
-		return fail(-errno, "gems in debugfs");
-	snprintf(place, sizeof(place), " 0x%llx", (unsigned long long)(offset / GPU_PAGE));
-	while (fgets(line, sizeof(line), file)) {
-		int state = -1, usage = -1, end = 0;
-		char *at;
-
-		line[strcspn(line, "\n")] = '\0';
-		at = behind(line, place);
-		if (!at || sscanf(at, " %i %i%n", &state, &usage, &end) != 2)
-			continue;
-		found++;
-		at += end;
-		at += strspn(at, " ");
-		if (label)
-			snprintf(label, LATER_LABEL_MOST, "%s", at);
-	}
-	fclose(file);
-	return found == 1 ? 0 : fail(-ENOENT, "%d rows of the buffer", found);
-}
-
-/* The two columns before the place of a buffer, if @text ends in them. */
-static bool last_two(char *text, long long *first, long long *second)
+/* The last two columns of @text, which is what stands before the place of a buffer. */
+static void last_two(char *text, long long *first, long long *second)
 {
 	char *word, *before = NULL, *last = NULL;
 
@@ -218,31 +186,55 @@ static bool last_two(char *text, long long *first, long long *second)
 		before = last;
 		last = word;
 	}
-	return before && sscanf(before, "%lld", first) == 1 && sscanf(last, "%lld", second) == 1;
+	if (before && (sscanf(before, "%lld", first) != 1 || sscanf(last, "%lld", second) != 1))
+		*first = *second = -1;
 }
 
-int later_sizes(struct gpu *gpu, uint64_t offset, struct later_sizes *sizes)
+/*
+ * A row ends in the place of the buffer in the file that maps it, its state, its usage, and the label, which may be
+ * empty. Before that are columns that are others in other kernels, the last two of which may be its sizes.
+ */
+static int read_row(struct gpu *gpu, uint64_t offset, char *label, struct later_sizes *sizes)
 {
 	static char line[2 * LATER_LABEL_MOST];
 	FILE *file = open_gems(gpu);
 	int found = 0;
 	char place[32];
 
-	*sizes = (struct later_sizes){ .all_resident = -1, .all_reclaimable = -1 };
+	*sizes = (struct later_sizes){ -1, -1, -1, -1 };
 	if (!file)
 		return fail(-errno, "gems in debugfs");
 	snprintf(place, sizeof(place), " 0x%llx", (unsigned long long)(offset / GPU_PAGE));
 	while (fgets(line, sizeof(line), file)) {
-		int state, usage;
-		char *at = behind(line, place);
+		int state = -1, usage = -1, end = 0;
+		char *at;
 
 		sscanf(line, "Total size: %*d, Total resident: %lld, Total reclaimable: %lld", &sizes->all_resident,
 		       &sizes->all_reclaimable);
-		if (!at || sscanf(at, " %i %i", &state, &usage) != 2)
+		line[strcspn(line, "\n")] = '\0';
+		at = behind(line, place);
+		if (!at || sscanf(at, " %i %i%n", &state, &usage, &end) != 2)
 			continue;
+		found++;
+		if (label)
+			snprintf(label, LATER_LABEL_MOST, "%s", at + end + strspn(at + end, " "));
 		at[-(long)strlen(place)] = '\0';
-		found += last_two(line, &sizes->size, &sizes->resident);
+		last_two(line, &sizes->size, &sizes->resident);
 	}
 	fclose(file);
 	return found == 1 ? 0 : fail(-ENOENT, "%d rows of the buffer", found);
+}
+
+int later_row(struct gpu *gpu, uint64_t offset, char *label)
+{
+	struct later_sizes sizes;
+
+	return read_row(gpu, offset, label, &sizes);
+}
+
+int later_sizes(struct gpu *gpu, uint64_t offset, struct later_sizes *sizes)
+{
+	int ret = read_row(gpu, offset, NULL, sizes);
+
+	return ret ?: sizes->size < 0 ? fail(-ENOENT, "no sizes in the row of the buffer") : 0;
 }
