@@ -26,9 +26,17 @@ static int expect_lost(struct scene *scene)
 	return ret;
 }
 
-static int expect_refusal(struct scene *scene, const struct cs *cs)
+static int submit(struct scene *scene, uint32_t group, unsigned int place)
 {
-	int taken = scene_submit(scene, scene->group, 0, cs, SECOND);
+	struct cs cs = scene_stream(scene, place);
+
+	cs_tell(&cs, scene_result_va(scene, place), KEPT);
+	return scene_submit(scene, group, 0, &cs, place);
+}
+
+static int expect_refusal(struct scene *scene)
+{
+	int taken = submit(scene, scene->group, SECOND);
 
 	if (taken == -EINVAL || taken == -ECANCELED)
 		return 0;
@@ -37,12 +45,7 @@ static int expect_refusal(struct scene *scene, const struct cs *cs)
 
 static int store(struct scene *scene, uint32_t group, unsigned int place)
 {
-	struct cs cs = scene_stream(scene, place);
-	int ret;
-
-	cs_tell(&cs, scene_result_va(scene, place), KEPT);
-	ret = scene_submit(scene, group, 0, &cs, place);
-	return ret ?: scene_right(scene, place, KEPT);
+	return submit(scene, group, place) ?: scene_right(scene, place, KEPT);
 }
 
 /*
@@ -63,21 +66,15 @@ static int another_works(struct scene *scene)
 int job_not_suspended(const struct options *options)
 {
 	struct scene scene;
-	struct cs cs = { 0 };
 	int ret, kept;
 
 	(void)options;
 	ktap_start(3);
 	ret = scene_create(&scene, LOST_QUEUES);
-	if (!ret) {
-		cs = scene_stream(&scene, FIRST);
-		cs_tell(&cs, scene_result_va(&scene, FIRST), KEPT);
-		ret = scene_submit(&scene, scene.group, 0, &cs, FIRST);
-	}
-	ret = ret ?: scene_right(&scene, FIRST, KEPT) ?: gpu_wait_suspended(&scene.gpu, SUSPEND_MS);
+	ret = ret ?: store(&scene, scene.group, FIRST) ?: gpu_wait_suspended(&scene.gpu, SUSPEND_MS);
 	kept = ret ?: expect_lost(&scene);
 	ktap_check(kept, "the group is said to be lost");
-	kept = ret ?: expect_refusal(&scene, &cs);
+	kept = ret ?: expect_refusal(&scene);
 	ktap_check(kept, "it takes no job");
 	ktap_check(ret ?: another_works(&scene), "another group works in its place");
 	return ktap_status();
@@ -110,7 +107,7 @@ int job_given_up(const struct options *options)
 	ktap_check(ret, "it is given up");
 	lost = ret ?: expect_lost(&scene);
 	ktap_check(lost, "the group is said to be lost");
-	ret = ret ?: expect_refusal(&scene, &cs);
+	ret = ret ?: expect_refusal(&scene);
 	ktap_check(ret, "it takes no job");
 	return ktap_status();
 }
