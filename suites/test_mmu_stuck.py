@@ -12,15 +12,18 @@ from panthorlab.run.fuzz import LEFT, must_be_borne
 from panthorlab.run.session import Session
 from panthorlab.run.trouble import CONSEQUENCES, kernel_version, with_warnings
 
-# The addresses of the first heap's objects are given back though they cannot be unmapped. Who gets the memory that
-# described them, the next heap's, must not find it in use.
-HEAPS = """
+STUCK = """
 vm_create v0
 heap_create h0 vm=v0 chunks=4 max=5
 group_create g0 vm=v0
 submit group=g0 stream=loop
 sleep ms=20
 misdeed as-stuck,space=user,ms=3000
+"""
+
+# The addresses of the first heap's objects are given back though they cannot be unmapped. Who gets the memory that
+# described them, the next heap's, must not find it in use.
+HEAPS = f"""{STUCK}\
 heap_destroy heap=h0
 heap_create h1 vm=v0 chunks=4 max=5
 heap_create h2 vm=v0 chunks=4 max=5
@@ -33,13 +36,7 @@ exit
 """
 
 # What the kernel maps for itself, and cannot: it must let go of all that it has got for that.
-HEAP = """
-vm_create v0
-heap_create h0 vm=v0 chunks=4 max=5
-group_create g0 vm=v0
-submit group=g0 stream=loop
-sleep ms=20
-misdeed as-stuck,space=user,ms=3000
+HEAP = f"""{STUCK}\
 heap_create h1 vm=v0 chunks=4 max=5
 exit
 """
