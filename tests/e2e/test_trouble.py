@@ -223,34 +223,16 @@ def test_boot_that_loses_a_process_is_repeated(start: Start, victim: str) -> Non
 
 
 SUITE = """
-import threading
-import time
-from pathlib import Path
+from dataclasses import replace
 
-import pytest
-
-from panthorlab.errors import PanthorlabError
 from panthorlab.run.workload import Workload
 
-
 WORK = Workload("heap-exit/exit", ("heap-exit", "--mode", "exit"))
+STRIKE = replace(WORK, argv=("/bin/sh", "-c", "echo %s > /proc/sysrq-trigger"))
 
 
 def test_trouble(session, iterate):
-    log = Path(session.job_description.log_dir) / "kmsg.log"
-
-    def strike():
-        deadline = time.monotonic() + 60
-        while b"begin id" not in log.read_bytes() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        try:
-            session.board.shell.put(b"%s", "/proc/sysrq-trigger")
-        except PanthorlabError:
-            pass  # what the board died of is told by everybody else, too
-
-    if session.job_description.arm == "after":
-        threading.Thread(target=strike, daemon=True).start()
-    iterate(WORK).expect_clean()
+    iterate(STRIKE if session.job_description.arm == "after" else WORK).expect_clean()
 """
 
 
@@ -259,7 +241,8 @@ def test_kernel_that_dies_in_an_iteration_has_regressed(start: Start, tmp_path: 
     suites = tmp_path / "extra" / "suites"
     suites.mkdir(parents=True)
     (suites / "test_strike.py").write_text(SUITE % key)
-    running = start("--suite", "strike", "--boots", "1", "--iterations", "240", PANTHORLAB_PATH=str(suites.parent))
+    counts = ("--boots", "1", "--iterations", "240")
+    running = start("--suite", "strike", *counts, "--overlay", "shell", PANTHORLAB_PATH=str(suites.parent))
     assert running.wait() == 1
     assert running.json["verdict"] == "regressed"
     assert any(word in note for note in running.json["notes"]), running.json["notes"]
