@@ -37,6 +37,10 @@ def walk(session: Session, mode: str, *arguments: str, kinds: frozenset[str] = f
     assert failed, "no call has asked for memory"
 
 
+def test_driver_is_put_on_its_gpu_without_memory(session: Session) -> None:
+    walk(session, "probe", "--most", str(PROBES), kinds=frozenset(NO_PROBE))
+
+
 @pytest.mark.parametrize("mode", ["maps", "points", "objects", LATE, "files"])
 def test_calls_without_memory(session: Session, mode: str) -> None:
     walk(session, mode)
@@ -44,10 +48,6 @@ def test_calls_without_memory(session: Session, mode: str) -> None:
 
 def test_what_is_in_use_is_taken_away_without_memory(session: Session) -> None:
     session.check("gpu-scarce", "--mode", "ends", timeout=120)
-
-
-def test_driver_is_put_on_its_gpu_without_memory(session: Session) -> None:
-    walk(session, "probe", "--most", str(PROBES), kinds=frozenset(NO_PROBE))
 
 
 @pytest.mark.kernel("failslab", "kmemleak")
