@@ -21,6 +21,7 @@ from panthorlab.kernel.build.plan import SidePlan
 from panthorlab.kernel.job import DEFAULT_FRAGMENTS, build_side, prepare_kernel
 from panthorlab.kernel.model import Kernel
 from panthorlab.run.record import BootEnd, BootStart, Iteration, StrayEvent, Tested
+from panthorlab.run.summary import NO_END
 from panthorlab.run.survey import survey
 from panthorlab.run.variants import DEBUG, needed
 
@@ -123,7 +124,7 @@ class Board:
     def play(self, built: Built) -> State:
         """Run what is missing of a row; what the lab failed, once more with each suite on its own."""
         for alone in (self.settings.everything, True):
-            state = self._state_of(built)
+            state = self._checked(built)
             if state.result is Result.SHOWN and not self.settings.everything:
                 break
             for names in groups(self.settings.suites, state.missing, alone=alone, first=self._askers(built)):
@@ -131,6 +132,17 @@ class Board:
                 shown = record.outcome is Outcome.FAULTS and self._is_new_still(built, record)
                 if shown and not self.settings.everything:
                     break
+        return self._checked(built)
+
+    def _checked(self, built: Built) -> State:
+        """What is known of a row. What was seen, and has not run on the kernel without the bug, as after a kill or an
+        error of the lab, is run there first."""
+        for alone in (False, True):
+            unchecked = self._state_of(built).unchecked
+            if alone and len(unchecked) == 1:
+                break
+            for names in groups(self.settings.suites, unchecked, alone=alone):
+                self._run(built, CLEAN, built.clean, names)
         return self._state_of(built)
 
     def _askers(self, built: Built) -> Collection[str]:
@@ -238,7 +250,8 @@ def groups(
 
 
 def came_of(ran: Ran, known: set[tuple[str, ...]], by: Sequence[str] = ()) -> dict[str, Any]:
-    """What a run says, as fields of its record. An error of the lab is neither a fault nor clean."""
+    """What a run says, as fields of its record. An error of the lab is neither a fault nor clean. That there was no
+    time left is one, too, if the run had not booted, or the lab had failed before."""
     judged = judge(ran.events, whole=not ran.stopped)
     if judged.status == 1:
         fresh = new(judged.faults, known, by) or list(judged.faults)
@@ -246,7 +259,8 @@ def came_of(ran: Ran, known: set[tuple[str, ...]], by: Sequence[str] = ()) -> di
     if judged.status == 0:
         return {"outcome": Outcome.CLEAN, "faults": (), "errors": (), "first": None}
     errors = judged.errors or (f"panthorlab run ended with status {ran.status}: {ran.output[-300:]}",)
-    kind = Outcome.TIME_LIMIT if ran.limited else Outcome.ERROR
+    booted = any(isinstance(event, BootStart) for event in ran.events)
+    kind = Outcome.TIME_LIMIT if ran.limited and booted and errors == (NO_END,) else Outcome.ERROR
     return {"outcome": kind, "faults": (), "errors": errors, "first": None}
 
 

@@ -7,6 +7,7 @@ and each row says which panthorlab it is from, and whether the suite that showed
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ class _Data(BaseModel):
 class Row(_Data):
     """`suites`: name → digest of that which showed it, of all of the run if it cannot be said which, of all that were
     run if none has. `fragments`: of the kernel that ran them. `iterations`, `guest`, `host`: as of `First`.
-    `panthorlab`: the commit that ran it."""
+    `panthorlab`: the commit that ran it. `patch`: the digest of the patch; empty where that was not kept yet."""
 
     result: Result
     by: str = ""
@@ -39,6 +40,7 @@ class Row(_Data):
     arguments: tuple[str, ...] = ()
     panthorlab: str
     date: str
+    patch: str = ""
 
 
 class Alarm(_Data):
@@ -50,11 +52,13 @@ class Alarm(_Data):
 
 
 class Quiet(_Data):
-    """Runs of one panthorlab on kernels without a bug. `seconds`: all of them together."""
+    """Runs of one panthorlab on kernels without a bug. `seconds`: all of them together. `names`: of the runs, so that
+    none counts twice; none where they were not kept yet."""
 
     runs: int
     seconds: float
     alarms: tuple[Alarm, ...] = ()
+    names: tuple[str, ...] = ()
 
 
 class Whole(_Data):
@@ -72,11 +76,13 @@ class Whole(_Data):
 
 
 class Published(_Data):
-    """`rows`: by id. `clean`: by the commit of panthorlab. `whole`: by when it began, its kernel and its seed."""
+    """`rows`: by id. `clean`: by the commit of panthorlab. `whole`: by when it began, its kernel and its seed.
+    `unbuilt`: id → why its kernel could not be built when the row was last asked for; what `rows` has is older."""
 
     rows: Mapping[str, Row] = Field(default_factory=dict)
     clean: Mapping[str, Quiet] = Field(default_factory=dict)
     whole: Mapping[str, Whole] = Field(default_factory=dict)
+    unbuilt: Mapping[str, str] = Field(default_factory=dict)
 
 
 def read(path: Path) -> Published:
@@ -91,7 +97,7 @@ def read(path: Path) -> Published:
 
 def write(path: Path, published: Published) -> None:
     rows, whole = dict(sorted(published.rows.items())), dict(sorted(published.whole.items()))
-    ordered = Published(rows=rows, clean=published.clean, whole=whole)
+    ordered = published.model_copy(update={"rows": rows, "whole": whole})
     write_whole(path, ordered.model_dump_json(indent=1, exclude_defaults=True) + "\n")
 
 
@@ -102,16 +108,21 @@ def renew(
     *,
     needs: Mapping[str, Collection[str]],
     whole: Mapping[str, Whole] | None = None,
+    patches: Mapping[str, str] | None = None,
 ) -> Published:
-    """What is known now in the place of what was said of the same rows, and of the same panthorlab's clean kernels.
-    `needs`: the fragments without which a row is not shown. `whole`: runs that are new."""
-    rows = dict(old.rows)
+    """What is known now in the place of what was said of the same rows; of clean kernels, beside what was said of them.
+    `needs`: the fragments without which a row is not shown. `whole`: runs that are new. `patches`: id → digest, as they
+    are, and as they were when what is known now was run."""
+    rows, unbuilt = dict(old.rows), dict(old.unbuilt)
     for name, state in states.items():
+        unbuilt.pop(name, None)
+        if state.result is Result.ERROR and not state.ran:
+            unbuilt[name] = "; ".join(state.errors)
         if state.result is not Result.OPEN:
-            row = _row(state)
+            row = _row(state, (patches or {}).get(name, ""))
             if row is not None and _displaces(row, rows.get(name), needs.get(name, ())):
                 rows[name] = row
-    return Published(rows=rows, clean={**old.clean, **_quiet(records)}, whole={**old.whole, **(whole or {})})
+    return Published(rows=rows, clean=_quiet(old.clean, records), whole={**old.whole, **(whole or {})}, unbuilt=unbuilt)
 
 
 def changed(rows: Mapping[str, Row], suites: Mapping[str, str]) -> dict[str, list[str]]:
@@ -127,6 +138,11 @@ def changed(rows: Mapping[str, Row], suites: Mapping[str, str]) -> dict[str, lis
     return dict(sorted(old.items()))
 
 
+def changed_patches(rows: Mapping[str, Row], patches: Mapping[str, str]) -> list[str]:
+    """The rows whose patch is another one than that which was run. `patches`: id → digest, as they are."""
+    return [name for name, row in sorted(rows.items()) if row.patch and patches.get(name) != row.patch]
+
+
 def _displaces(row: Row, old: Row | None, needs: Collection[str]) -> bool:
     """An error of the lab says nothing of a kernel; nor does it that a bug is not shown without those suites that have
     shown it before, or on a kernel without a fragment that the last one had: what only lockdep can see, no other sees.
@@ -138,7 +154,7 @@ def _displaces(row: Row, old: Row | None, needs: Collection[str]) -> bool:
     return old.result is not Result.SHOWN or old.suites.keys() <= row.suites.keys()
 
 
-def _row(state: State) -> Row | None:
+def _row(state: State, patch: str) -> Row | None:
     """None: it has no record of its own, as it could not be built."""
     if state.by is None:
         if not state.ran:
@@ -147,7 +163,7 @@ def _row(state: State) -> Row | None:
         suites = {suite: digest for suite, digest in ran.items() if suite not in state.missing}
         text = "; ".join(state.errors) or ("the time limit was reached" if state.limited else "")
         last = max(state.ran, key=lambda record: record.started)
-        return Row(result=state.result, text=text, suites=suites, **_origin(last))
+        return Row(result=state.result, text=text, suites=suites, patch=patch, **_origin(last))
     record, fault = state.by
     first = record.first
     return Row(
@@ -158,6 +174,7 @@ def _row(state: State) -> Row | None:
         host=first.host if first else None,
         text=fault.text,
         suites=suites_of(record, fault),
+        patch=patch,
         **_origin(record),
     )
 
@@ -171,12 +188,31 @@ def _origin(record: Record) -> dict[str, Any]:
     }
 
 
-def _quiet(records: Iterable[Record]) -> dict[str, Quiet]:
+def _quiet(old: Mapping[str, Quiet], records: Iterable[Record]) -> dict[str, Quiet]:
     by: dict[str, list[Record]] = {}
     for record in records:
-        if record.row == CLEAN:
+        if record.row == CLEAN and record.run not in (old[record.panthorlab].names if record.panthorlab in old else ()):
             by.setdefault(record.panthorlab, []).append(record)
-    return {commit: _campaign(runs) for commit, runs in by.items()}
+    new = {commit: _campaign(runs) for commit, runs in by.items()}
+    return {**old, **{commit: _together(old.get(commit), quiet) for commit, quiet in new.items()}}
+
+
+def _together(old: Quiet | None, new: Quiet) -> Quiet:
+    """Of the same panthorlab. Where it is not known which runs were told of, those of `new` may be among them, and only
+    what is more is taken; but no alarm is ever lost."""
+    if old is None:
+        return new
+    join = operator.add if old.names else max
+    times = {(alarm.by, alarm.text): alarm.times for alarm in old.alarms}
+    for alarm in new.alarms:
+        same = alarm.by, alarm.text
+        times[same] = join(times.get(same, 0), alarm.times)
+    return Quiet(
+        runs=join(old.runs, new.runs),
+        seconds=round(join(old.seconds, new.seconds), 1),
+        alarms=tuple(Alarm(by=by, text=text, times=count) for (by, text), count in times.items()),
+        names=(*old.names, *new.names),
+    )
 
 
 def _campaign(runs: Sequence[Record]) -> Quiet:
@@ -185,4 +221,5 @@ def _campaign(runs: Sequence[Record]) -> Quiet:
         for fault in record.faults:
             seen.setdefault(fault.key, []).append(fault)
     alarms = tuple(Alarm(by=same[0].by, text=same[0].text, times=len(same)) for same in seen.values())
-    return Quiet(runs=len(runs), seconds=round(sum(record.seconds for record in runs), 1), alarms=alarms)
+    names = tuple(record.run for record in runs)
+    return Quiet(runs=len(runs), seconds=round(sum(record.seconds for record in runs), 1), alarms=alarms, names=names)

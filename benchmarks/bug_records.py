@@ -11,6 +11,7 @@ import os
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
+from typing import BinaryIO
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -67,35 +68,42 @@ class Record(BaseModel):
 
 
 class Records:
-    """The file of results. What is added is on the disk when `add` returns. `others`: further ones, only read."""
+    """The file of results. What is added is on the disk when `add` returns. `others`: further ones, only read, as all
+    of them are until something is added: somebody else may be writing."""
 
     def __init__(self, path: Path, others: Iterable[Path] = ()) -> None:
         self.path = path
-        self.all = [record for file in (path, *others) for record in _read(file)]
+        self.all = [record for file in dict.fromkeys((path, *others)) for record in _read(file)]
 
     def add(self, record: Record) -> None:
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("ab") as file:
+        with self.path.open("a+b") as file:
+            _cut(file)
             file.write(record.model_dump_json().encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
         self.all.append(record)
 
 
+def _cut(file: BinaryIO) -> None:
+    """A last line without its end, which a kill or a full disk has left, goes before another one is added to it."""
+    file.seek(0)
+    data = file.read()
+    file.truncate(data.rfind(b"\n") + 1)
+
+
 def _read(path: Path) -> Iterable[Record]:
-    """A last line without its end is what a kill has left: it is cut off, and counts as never written."""
+    """A last line without its end counts as never written."""
     if not path.exists():
         return
     data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    if whole != len(data):
-        os.truncate(path, whole)
-    for number, line in enumerate(data[:whole].splitlines(), 1):
+    for number, line in enumerate(data[: data.rfind(b"\n") + 1].split(b"\n")[:-1], 1):
         try:
             yield Record.model_validate_json(line)
         except ValidationError as error:
             raise UsageError(
-                f"{path}:{number}: no record of the scoreboard: {error}", hint="move the file away, and start anew"
+                f"{path}:{number}: no record of the scoreboard: {error}",
+                hint="take that line out of the file: what it said is run again",
             ) from None
 
 
@@ -118,7 +126,8 @@ class Result(StrEnum):
 
 class State(BaseModel):
     """What is known of a row. `by`: the record and the fault that show it. `ran`: all records that were looked at.
-    `missing`: the suites still to be run."""
+    `missing`: the suites still to be run. `unchecked`: those still to be run on the kernel without the bug, before what
+    they have shown counts."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -126,6 +135,7 @@ class State(BaseModel):
     by: tuple[Record, Fault] | None = None
     ran: tuple[Record, ...] = ()
     missing: tuple[str, ...] = ()
+    unchecked: tuple[str, ...] = ()
     errors: tuple[str, ...] = ()
     seconds: float = 0.0
     limited: bool = False
@@ -141,7 +151,8 @@ def state_of(
     by: Sequence[str] = (),
 ) -> State:
     """Of a row whose kernel has one of the keys `kernels`, with `suites` as they are now; `cleans`: those of its clean
-    kernel. `by`: the suites of which alone a fault counts; empty: any."""
+    kernel. `by`: the suites of which alone a fault counts; empty: any. A fault counts if its suites have run to their
+    end on the clean kernel, and it was not seen there."""
     mine = [
         record
         for record in records
@@ -149,16 +160,38 @@ def state_of(
     ]
     known = faults_of_clean(records, cleans)
     seconds = sum(record.seconds for record in mine)
+    checks = [
+        record
+        for record in records
+        if record.row == CLEAN and record.kernel in cleans and record.arguments == tuple(arguments)
+    ]
+    unchecked: tuple[str, ...] = ()
     for record in mine:
         for fault in new(record.faults, known, by):
             if record.outcome is Outcome.FAULTS and _is_current(record, fault, suites):
-                return State(result=Result.SHOWN, by=(record, fault), ran=tuple(mine), seconds=seconds)
+                lacking = _unchecked(suites_of(record, fault), checks)
+                if not lacking:
+                    return State(result=Result.SHOWN, by=(record, fault), ran=tuple(mine), seconds=seconds)
+                unchecked = unchecked or lacking
+    if unchecked:
+        errors = tuple(
+            f"{', '.join(record.suites)} on the kernel without the bug: {_why(record)}"
+            for record in checks
+            if record.outcome is Outcome.ERROR and not record.suites.keys().isdisjoint(unchecked)
+        )
+        result = Result.ERROR if errors else Result.OPEN
+        return State(result=result, ran=tuple(mine), unchecked=unchecked, errors=errors, seconds=seconds)
+    return _not_shown(mine, suites, seconds)
+
+
+def _not_shown(mine: Sequence[Record], suites: Mapping[str, str], seconds: float) -> State:
+    """Of a row that none of its records shows."""
     done, failed, limited = set[str](), dict[str, str](), False
     for record in mine:
         current = {name for name, digest in record.suites.items() if suites.get(name) == digest}
         if record.outcome is Outcome.ERROR:
-            failed |= dict.fromkeys(current, record.errors[0] if record.errors else "no reason given")
-        elif not record.stopped:
+            failed |= dict.fromkeys(current, _why(record))
+        elif _has_ended(record):
             done |= current
             limited = limited or (record.outcome is Outcome.TIME_LIMIT and bool(current))
     missing = tuple(name for name in suites if name not in done)
@@ -167,6 +200,24 @@ def state_of(
     errors = tuple(f"{name}: {failed[name]}" for name in missing if name in failed)
     result = Result.ERROR if errors else Result.OPEN
     return State(result=result, ran=tuple(mine), missing=missing, errors=errors, seconds=seconds)
+
+
+def _why(record: Record) -> str:
+    return record.errors[0] if record.errors else "no reason given"
+
+
+def _has_ended(record: Record) -> bool:
+    """Whether it speaks of all its suites. One that the time limit has ended does so if it had a single one: of several
+    the last may never have begun."""
+    if record.outcome is Outcome.TIME_LIMIT:
+        return len(record.suites) == 1
+    return record.outcome is not Outcome.ERROR and not record.stopped
+
+
+def _unchecked(suites: Mapping[str, str], checks: Iterable[Record]) -> tuple[str, ...]:
+    """Those of a fault that have not run, as they are now, on the kernel without the bug."""
+    ran = {item for record in checks if _has_ended(record) for item in record.suites.items()}
+    return tuple(name for name, digest in suites.items() if (name, digest) not in ran)
 
 
 def suites_of(record: Record, fault: Fault) -> dict[str, str]:

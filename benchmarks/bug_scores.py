@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from benchmarks.bug_published import Published, Row, Whole, changed
+from benchmarks.bug_published import Published, Row, Whole, changed, changed_patches
 from benchmarks.bug_records import Result, State
 from benchmarks.bug_rows import Bug, Control, Table
 from benchmarks.bug_rows import Row as AnyRow
@@ -20,7 +20,7 @@ TEXT = 110
 @dataclass(frozen=True)
 class Scores:
     """`published`: what is said of each row. `kernels`: title → key of the kernels without a bug, as they are now;
-    `suites`: name → digest of the suites, as they are now."""
+    `suites`: name → digest of the suites, as they are now; `patches`: id → digest of the patches."""
 
     table: Table
     published: Published
@@ -28,8 +28,11 @@ class Scores:
     suites: Mapping[str, str]
     date: str
     machine: str
+    patches: Mapping[str, str] = field(default_factory=dict)
 
     def of(self, row: Bug | Control) -> Row | None:
+        if row.id not in self.published.rows and row.id in self.published.unbuilt:
+            return Row(result=Result.ERROR, text=self.published.unbuilt[row.id], panthorlab="", date="")
         return self.published.rows.get(row.id)
 
 
@@ -69,15 +72,34 @@ def _since(scores: Scores) -> list[str]:
     for row in rows.values():
         by[row.panthorlab] = by.get(row.panthorlab, 0) + 1
     told = ", ".join(f"{count} with `{commit}`" for commit, count in sorted(by.items(), key=lambda each: -each[1]))
-    old = "; ".join(
-        f"{suite} ({', '.join(name[:2] for name in names)})" for suite, names in changed(rows, scores.suites).items()
-    )
+    old = "; ".join(f"{suite} ({_numbers(names)})" for suite, names in changed(rows, scores.suites).items())
     since = (
         f"Suites that are not what they were when they showed a row (in brackets), which was not run again: {old}."
         if old
         else "No suite has changed since it showed a row."
     )
-    return [f"**Since then.** Rows were run {told or 'never'}. {since}", "", *_note(scores.table)]
+    patches = changed_patches(rows, scores.patches)
+    told_of = [
+        f"Rows were run {told or 'never'}.",
+        since,
+        *(
+            [f"Rows whose patch is not what it was then, which were not run again: {_numbers(patches)}."]
+            if patches
+            else []
+        ),
+        *_unbuilt(scores.published.unbuilt, ids),
+    ]
+    return [f"**Since then.** {' '.join(told_of)}", "", *_note(scores.table)]
+
+
+def _unbuilt(unbuilt: Mapping[str, str], ids: Collection[str]) -> list[str]:
+    """What is said of these rows is not of the kernel as it is now."""
+    told = "; ".join(f"{_numbers([name])} ({_cell(why)})" for name, why in sorted(unbuilt.items()) if name in ids)
+    return [f"Rows whose kernel could not be built when they were last asked for: {told}."] if told else []
+
+
+def _numbers(names: Iterable[str]) -> str:
+    return ", ".join(name.partition("-")[0] for name in names)
 
 
 def _note(table: Table) -> list[str]:

@@ -16,6 +16,7 @@ Exit status: 0 every row was run, whatever came of it; 1 a control, or the kerne
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import platform
 import signal
@@ -23,6 +24,7 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -38,11 +40,11 @@ from benchmarks.bug_runs import digest  # noqa: E402
 from benchmarks.bug_scores import Scores, markdown, summary  # noqa: E402
 from benchmarks.bug_whole import read_whole  # noqa: E402
 from panthorlab.errors import PanthorlabError  # noqa: E402
-from panthorlab.files import write_whole  # noqa: E402
+from panthorlab.files import MACHINE, UNREADABLE, exclusive, write_whole  # noqa: E402
 from panthorlab.run.suites import find_suites  # noqa: E402
 from panthorlab.run.survey import survey  # noqa: E402
 from panthorlab.run.variants import DEBUG  # noqa: E402
-from panthorlab.streams import guarded  # noqa: E402
+from panthorlab.streams import STDOUT, guarded  # noqa: E402
 
 SUITES = ROOT / "suites"
 PAGE = ROOT / "docs/scoreboard.md"
@@ -86,6 +88,8 @@ def parse(argv: Sequence[str]) -> argparse.Namespace:
         parser.error("--debug says which kernel --deep builds: add that")
     if options.whole and not options.table:
         parser.error("--whole is for the page: add --table")
+    if options.table and options.table.suffix == ".json":
+        parser.error("--table names the page; its data go beside it, to FILE.json")
     if options.made_up and options.table:
         parser.error("--table is of real bugs alone")
     options.arguments = tuple(argv[cut + 1 :])
@@ -167,11 +171,12 @@ def publish(page: Path, table: Table, board: Board, states: Mapping[str, State],
     data = page.with_suffix(".json")
     needs = {row.id: row.needs for row in table.rows}
     said = bug_published.read(data)
-    published = bug_published.renew(said, states, board.records.all, needs=needs, whole=whole)
+    patches = {row.id: digest(row.patch) for row in table.rows if row.files}
+    published = bug_published.renew(said, states, board.records.all, needs=needs, whole=whole, patches=patches)
     suites = {name: digest(file) for name, file in find_suites([f"{SUITES}/"]).items()}
     date = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC"
     bug_published.write(data, published)
-    write_whole(page, markdown(Scores(table, published, board.kernels, suites, date, machine())))
+    write_whole(page, markdown(Scores(table, published, board.kernels, suites, date, machine(), patches)))
 
 
 def main() -> int:
@@ -182,7 +187,21 @@ def main() -> int:
         print(listing(rows if options.only else (mutants or table).rows))
         return 0
     whole = read_whole(options.whole)
-    options.results[0].parent.mkdir(parents=True, exist_ok=True)
+    with only_one(options.results[0]) if not options.no_run else nullcontext():
+        return work(options, table, rows, whole)
+
+
+def only_one(results: Path) -> AbstractContextManager[None]:
+    """One run at a time: what another one adds to the file would be run a second time."""
+    results.parent.mkdir(parents=True, exist_ok=True)
+
+    def wait() -> None:
+        print(f"waiting for another run that writes {results}", file=sys.stderr)
+
+    return exclusive(results.with_name(f"{results.name}.lock"), str(results), wait, math.inf)
+
+
+def work(options: argparse.Namespace, table: Table, rows: Sequence[Row], whole: Mapping[str, Whole]) -> int:
     board = Board(
         Settings(
             options.results[0],
@@ -220,6 +239,11 @@ def status() -> int:
     except PanthorlabError as error:
         print(f"{error}\n  {error.hint or ''}".rstrip(), file=sys.stderr)
         return error.exit_status
+    except OSError as error:
+        if error.filename == STDOUT or error.errno not in MACHINE | UNREADABLE:
+            raise
+        print(f"{error}\n  disk full, no permission, or no such file? what was recorded is kept", file=sys.stderr)
+        return PanthorlabError.exit_status
 
 
 if __name__ == "__main__":

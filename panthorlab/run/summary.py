@@ -40,6 +40,7 @@ from panthorlab.verdict import KnownFinding
 from panthorlab.verdict.sightings import BOOT_IN_LISTS, without_known
 
 SHOWN: Final = 10
+NO_END: Final = "the run did not reach its end"
 
 
 @dataclass
@@ -99,7 +100,7 @@ def judge_kernel(events: Sequence[Event]) -> Summary:
     if damage := damaged(events):
         made.errors.append(damage)
     elif not any(isinstance(event, RunEnd) for event in kept):
-        made.errors.append("the run did not reach its end")
+        made.errors.append(NO_END)
     elif not made.failed:
         made.errors += _missed(events)
     _skipped(made)

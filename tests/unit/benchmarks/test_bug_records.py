@@ -6,16 +6,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 from threading import Event
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.bug_board import came_of, groups
+from benchmarks.bug_board import Board, Built, Settings, came_of, groups
 from benchmarks.bug_faults import Fault, Judged, new
 from benchmarks.bug_faults import judge as judge_events
 from benchmarks.bug_records import CLEAN, First, Outcome, Record, Records, Result, State, state_of
+from benchmarks.bug_rows import load
 from benchmarks.bug_runs import Ran, StoppedError, digest, guest_seconds, run
 from panthorlab.errors import UsageError
 from tests.unit.run.recorded import Told, typed
@@ -167,6 +169,10 @@ def test_the_first_fault_is_the_first_that_the_clean_kernel_does_not_have() -> N
         (_ran(_test("uapi::a", "PASS"), END), Outcome.CLEAN),
         (_ran(_test("uapi::a", "PASS")), Outcome.ERROR),
         (_ran(_test("uapi::a", "PASS"), limited=True), Outcome.TIME_LIMIT),
+        (_ran(_test("uapi::a", "ERROR"), limited=True), Outcome.ERROR),
+        (_ran(_iteration("ERROR"), limited=True), Outcome.ERROR),
+        (Ran(typed([START]), 4, 600.0, False, True, None, "no board was free"), Outcome.ERROR),
+        (Ran([], 4, 600.0, False, True, None, "no time"), Outcome.ERROR),
         (_ran(_test("uapi::a", "ERROR"), END), Outcome.ERROR),
         (Ran([], 4, 1.0, False, False, None, "no kernel"), Outcome.ERROR),
     ],
@@ -221,31 +227,55 @@ def _record(row: str = "05-x", kernel: str = "bad", outcome: Outcome = Outcome.C
     return Record(row=row, kernel=kernel, outcome=outcome, **{**fields, **more})
 
 
+CHECKED = _record(CLEAN, "good")
+
+
 def _state(*records: Record, suites: dict[str, str] = SUITES, arguments: tuple[str, ...] = ()) -> State:
     return state_of("05-x", {"bad", "bad-with-other-programs"}, {"good"}, suites, arguments, records)
 
 
 def test_a_row_is_shown_by_a_fault_that_the_clean_kernel_does_not_have() -> None:
-    shown = _state(_record(outcome=Outcome.FAULTS))
+    shown = _state(_record(outcome=Outcome.FAULTS), CHECKED)
     assert shown.result is Result.SHOWN
     assert shown.by is not None
     assert shown.by[1] == FAULT
     alarm = _record(CLEAN, "good", Outcome.FAULTS)
     assert _state(_record(outcome=Outcome.FAULTS), alarm).result is Result.OPEN, "and what was cut short is run again"
-    assert _state(_record(kernel="bad-with-other-programs", outcome=Outcome.FAULTS)).result is Result.SHOWN
+    assert _state(_record(kernel="bad-with-other-programs", outcome=Outcome.FAULTS), CHECKED).result is Result.SHOWN
     elsewhere = _record(CLEAN, "another", Outcome.FAULTS)
-    assert _state(_record(outcome=Outcome.FAULTS), elsewhere).result is Result.SHOWN
+    assert _state(_record(outcome=Outcome.FAULTS), CHECKED, elsewhere).result is Result.SHOWN
+
+
+@pytest.mark.parametrize(
+    ("check", "result"),
+    [
+        (None, Result.OPEN),
+        (_record(CLEAN, "another"), Result.OPEN),
+        (_record(CLEAN, "good", suites={"uapi": "d0"}), Result.OPEN),
+        (_record(CLEAN, "good", suites={"vm-bind": "d2"}), Result.OPEN),
+        (_record(CLEAN, "good", arguments=("--iterations", "6")), Result.OPEN),
+        (_record(CLEAN, "good", Outcome.TIME_LIMIT), Result.OPEN),
+        (_record(CLEAN, "good", Outcome.ERROR), Result.ERROR),
+        (_record(CLEAN, "good", suites={"uapi": "d1"}), Result.SHOWN),
+    ],
+)
+def test_a_fault_shows_nothing_before_its_suite_has_run_without_the_bug(check: Record | None, result: Result) -> None:
+    """As after a kill between both runs, or if the lab failed the second one."""
+    state = _state(_record(outcome=Outcome.FAULTS), *([check] if check else []))
+    assert state.result is result
+    assert state.unchecked == (() if result is Result.SHOWN else ("uapi",))
+    assert state.missing == (), "nothing more is run with the bug before that"
 
 
 def test_only_those_suites_count_that_a_row_names() -> None:
     """What another one says of the same kernel is luck, and the row is run on."""
-    records = [_record(outcome=Outcome.FAULTS)]
+    records = [_record(outcome=Outcome.FAULTS), CHECKED]
     suite = FAULT.suite.replace("_", "-")
-    assert state_of("05-x", "bad", "good", SUITES, (), records, (suite,)).result is Result.SHOWN
-    assert state_of("05-x", "bad", "good", SUITES, (), records, ("another",)).result is Result.OPEN
+    assert state_of("05-x", {"bad"}, {"good"}, SUITES, (), records, (suite,)).result is Result.SHOWN
+    assert state_of("05-x", {"bad"}, {"good"}, SUITES, (), records, ("another",)).result is Result.OPEN
     outside = Fault(("outside", "after a job", "mmu-fault"), "", "outside iterations", "a page fault")
-    records = [_record(outcome=Outcome.FAULTS, faults=(outside, FAULT))]
-    state = state_of("05-x", "bad", "good", SUITES, (), records, (suite,))
+    records = [_record(outcome=Outcome.FAULTS, faults=(outside, FAULT)), CHECKED]
+    state = state_of("05-x", {"bad"}, {"good"}, SUITES, (), records, (suite,))
     assert state.by is not None
     assert state.by[1] == FAULT
 
@@ -257,7 +287,15 @@ def test_a_row_whose_suites_all_ran_without_a_fault_is_not_shown() -> None:
     assert _state(halves[0]).missing == ("vm-bind",)
     known = _record(outcome=Outcome.FAULTS, stopped=False)
     assert _state(known, _record(CLEAN, "good", Outcome.FAULTS)).result is Result.NOT_SHOWN
-    assert _state(_record(outcome=Outcome.TIME_LIMIT, errors=("late",))).limited
+
+
+def test_a_run_that_the_time_limit_ended_speaks_of_a_single_suite_alone() -> None:
+    """Of several the last may never have begun: each is run by itself then."""
+    several = _record(outcome=Outcome.TIME_LIMIT, errors=("late",))
+    assert (_state(several).result, _state(several).missing) == (Result.OPEN, ("uapi", "vm-bind"))
+    each = [_record(outcome=Outcome.TIME_LIMIT, suites={name: digest}) for name, digest in SUITES.items()]
+    assert _state(several, *each).result is Result.NOT_SHOWN
+    assert _state(several, *each).limited
 
 
 def test_an_error_of_the_lab_is_neither_shown_nor_not_shown_and_is_tried_again() -> None:
@@ -286,8 +324,8 @@ def test_what_was_run_on_another_kernel_or_with_another_suite_does_not_count(old
 def test_a_new_suite_is_all_that_is_run_of_a_row_that_was_not_shown() -> None:
     state = _state(_record(), suites={**SUITES, "sched": "d3"})
     assert (state.result, state.missing) == (Result.OPEN, ("sched",))
-    assert _state(_record(outcome=Outcome.FAULTS), suites={**SUITES, "sched": "d3"}).result is Result.SHOWN
-    changed = _state(_record(outcome=Outcome.FAULTS), suites={"uapi": "d1", "vm-bind": "changed"})
+    assert _state(_record(outcome=Outcome.FAULTS), CHECKED, suites={**SUITES, "sched": "d3"}).result is Result.SHOWN
+    changed = _state(_record(outcome=Outcome.FAULTS), CHECKED, suites={"uapi": "d1", "vm-bind": "changed"})
     assert changed.result is Result.SHOWN, "another suite than the one that showed it has changed"
 
 
@@ -306,13 +344,25 @@ def test_a_file_of_results_that_was_cut_anywhere_is_read_up_to_its_last_whole_li
         kept = data[: max(0, len(data) - cut)].count(b"\n")
         again = Records(path)
         assert again.all == written.all[:kept]
+        if kinds:
+            assert path.read_bytes() == data[: max(0, len(data) - cut)], "who only reads does not cut what is written"
         again.add(_record())
         assert Records(path).all == [*written.all[:kept], _record()]
         other = Path(folder) / "other.jsonl"
         beside = Records(other, [path])
         beside.add(_record(CLEAN))
         assert beside.all == [*written.all[:kept], _record(), _record(CLEAN)]
+        assert len(Records(other, [path, path, other]).all) == len(beside.all), "no file counts twice"
         assert Records(other).all == [_record(CLEAN)], "the others are only read"
+
+
+def test_what_a_full_disk_has_left_does_not_spoil_what_is_added_later(tmp_path: Path) -> None:
+    records = Records(tmp_path / "results.jsonl")
+    records.add(_record())
+    with records.path.open("ab") as file:
+        file.write(b'{"row": "06-')
+    records.add(_record(CLEAN))
+    assert Records(records.path).all == [_record(), _record(CLEAN)]
 
 
 def test_a_file_that_holds_something_else_is_refused(tmp_path: Path) -> None:
@@ -347,3 +397,50 @@ def test_the_guests_clock_is_read_from_the_last_line_of_its_log(tmp_path: Path) 
     log.parent.mkdir(parents=True)
     log.write_bytes(b"6,1,1500000,-;first\n4,2,7250000,-;Oops, 1,2,3\n SUBSYSTEM=drm\n")
     assert guest_seconds(tmp_path, typed([START, BOOT])) == 7.25
+
+
+# -- what is run again after a kill
+
+
+def _board(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *outcomes: Ran | None) -> tuple[Board, list[str]]:
+    """A board whose runs are these, and the kernels and suites that they were of. None: that of a kill."""
+    suites = {}
+    for name in SUITES:
+        suites[name] = tmp_path / f"test_{name.replace('-', '_')}.py"
+        suites[name].write_text("def test_a(session): ...\n")
+    asked: list[str] = []
+    left = list(outcomes)
+
+    def run(kernel: str, chosen: dict[str, Path], directory: Path, **_: Any) -> Ran:
+        asked.append(f"{kernel}: {' '.join(chosen)}")
+        if (one := left.pop(0)) is None:
+            raise KeyboardInterrupt
+        return one
+
+    monkeypatch.setattr("benchmarks.bug_board.run", run)
+    results = tmp_path / "results.jsonl"
+    return Board(Settings(results, suites), Records(results)), asked
+
+
+def test_a_row_that_was_seen_before_a_kill_is_checked_before_it_counts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = _ran(_test("uapi::a", "FAIL"), stopped=True)
+    quiet = _ran(_test("uapi::a", "PASS"), END, status=0)
+    failed = Ran([], 4, 1.0, False, False, None, "the lab is on fire")
+    keys: Any = [SimpleNamespace(key=key) for key in ("bad", "good")]
+    row = next(bug for bug in load().shown if not bug.shown_by)
+    built = Built(row, keys[0], keys[1], base="6.12.117", fragments=("panthor",), seconds=1.0)
+    board, asked = _board(tmp_path, monkeypatch, seen, None)
+    with pytest.raises(KeyboardInterrupt):
+        board.play(built)
+    assert asked == ["bad: uapi vm-bind", "good: uapi"]
+    board, asked = _board(tmp_path, monkeypatch, failed, failed, failed)
+    assert board.play(built).result is Result.ERROR
+    assert set(asked) == {"good: uapi"}
+    board, asked = _board(tmp_path, monkeypatch, quiet)
+    assert board.play(built).result is Result.SHOWN
+    assert asked == ["good: uapi"]
+    board, asked = _board(tmp_path, monkeypatch)
+    assert board.play(built).result is Result.SHOWN
+    assert asked == [], "what is on record is not run again"

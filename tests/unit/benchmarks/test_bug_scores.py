@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks.bug_faults import Fault
-from benchmarks.bug_published import Published, Quiet, Row, changed, read, renew, write
+from benchmarks.bug_published import Alarm, Published, Quiet, Row, changed, changed_patches, read, renew, write
 from benchmarks.bug_records import CLEAN, First, Outcome, Record, Result, State
 from benchmarks.bug_rows import load
 from benchmarks.bug_scores import Scores, markdown
@@ -19,6 +20,7 @@ from panthorlab.errors import UsageError
 FAULT = Fault(("test", "vm_bind::a"), "vm_bind", "vm_bind::a", "why")
 STRAY = Fault(("outside", "after a job", "mmu-fault"), "", "outside iterations, after a job", "a page fault")
 SUITES = {"uapi": "d1", "vm-bind": "d2"}
+NUMBERS = itertools.count()
 OLD = Row(
     result=Result.SHOWN, by="vm_bind::old", host=5.0, suites={"vm-bind": "d0"}, panthorlab="old", date="2026-01-01"
 )
@@ -38,7 +40,7 @@ def _record(row: str = "05-x", **more: Any) -> Record:
         "first": First(host=3.0, guest=2.0, iterations=0, tests=1),
         "seconds": 10.0,
         "build_seconds": 1.0,
-        "run": "r",
+        "run": f"r{next(NUMBERS)}",
         "started": "2026-11-29T12:00:00+00:00",
         "panthorlab": "new",
     }
@@ -79,6 +81,51 @@ def test_a_row_that_is_run_takes_the_place_of_what_was_said_of_it_and_the_others
     assert row.suites == {"vm-bind": "d2"}
     assert after.clean["old"] == before.clean["old"]
     assert (after.clean["new"].runs, after.clean["new"].seconds, after.clean["new"].alarms[0].times) == (2, 20.0, 2)
+
+
+def test_no_alarm_and_no_run_is_lost_with_results_of_a_part() -> None:
+    """Nor does one count twice."""
+    first, second, third = _clean(FAULT), _clean(), _clean(FAULT, STRAY)
+    before = renew(Published(), {}, [first, second], needs={})
+    after = renew(before, {}, [third], needs={})
+    assert (after.clean["new"].runs, after.clean["new"].seconds) == (3, 30.0)
+    assert {alarm.by: alarm.times for alarm in after.clean["new"].alarms} == {FAULT.by: 2, STRAY.by: 1}
+    assert renew(after, {}, [first, second, third], needs={}) == after
+
+
+def test_where_it_is_not_known_which_runs_were_told_of_no_alarm_is_lost_and_none_counts_twice() -> None:
+    told = (Alarm(by=FAULT.by, text=FAULT.text, times=2),)
+    before = Published(clean={"new": Quiet(runs=7, seconds=70.0, alarms=told)})
+    after = renew(before, {}, [_clean(FAULT), _clean(STRAY)], needs={}).clean["new"]
+    assert (after.runs, after.seconds) == (7, 70.0)
+    assert {alarm.by: alarm.times for alarm in after.alarms} == {FAULT.by: 2, STRAY.by: 1}
+    assert renew(before, {}, [_clean() for _ in range(9)], needs={}).clean["new"].runs == 9
+
+
+def test_a_kernel_that_cannot_be_built_is_told_and_takes_no_result_away() -> None:
+    table = load()
+    known, unknown = table.shown[:2]
+    unbuilt = State(result=Result.ERROR, errors=("not built: hunk 1 does not apply",))
+    after = renew(Published(rows={known.id: OLD}), {known.id: unbuilt, unknown.id: unbuilt}, [], needs={})
+    assert after.rows == {known.id: OLD}
+    page = markdown(Scores(table, after, {}, SUITES, "today", "a machine"))
+    told = next(line for line in page.splitlines() if line.startswith("**Since then.**"))
+    assert f"{known.number} (not built: hunk 1 does not apply); {unknown.number} (not built" in told
+    lines = {line.split(" | ")[0].strip("| "): line for line in page.splitlines() if line.startswith("| ")}
+    assert "| shown |" in lines[known.id]
+    assert "| error |  |  |  |  | not built: hunk 1 does not apply |" in lines[unknown.id]
+    assert renew(after, {known.id: SHOWN, unknown.id: SHOWN}, [], needs={}).unbuilt == {}
+
+
+def test_a_row_whose_patch_is_another_one_now_is_told() -> None:
+    table = load()
+    row, other = table.shown[-1], table.shown[0]
+    after = renew(Published(rows={other.id: OLD}), {row.id: SHOWN}, [], needs={}, patches={row.id: "p1"})
+    assert changed_patches(after.rows, {row.id: "p1", other.id: "p2"}) == []
+    now = {row.id: "p2", other.id: "p2"}
+    assert changed_patches(after.rows, now) == [row.id]
+    page = markdown(Scores(table, after, {}, SUITES, "today", "a machine", now))
+    assert f"Rows whose patch is not what it was then, which were not run again: {row.number}." in page
 
 
 @pytest.mark.parametrize(
@@ -180,14 +227,30 @@ def test_the_page_has_every_row_and_its_state() -> None:
     assert f"vm-bind ({third.id[:2]})" in page
 
 
-def test_the_published_page_has_what_its_data_say() -> None:
-    """Who renews one of them renews both."""
+def test_the_published_page_has_what_its_data_and_the_table_say_and_nothing_else() -> None:
+    """Who renews one of them renews all."""
     docs = Path(__file__).resolve().parents[3] / "docs"
     published = read(docs / "scoreboard.json")
     page = markdown(Scores(load(), published, {}, SUITES, "today", "a machine"))
-    rows = [line for line in page.splitlines() if re.match(r"\| \d\d-|- (`[0-9a-f]+`: |control)", line)]
-    assert len(rows) > len(load().bug)
-    assert [line for line in rows if line not in (docs / "scoreboard.md").read_text().splitlines()] == []
+    of_then = re.compile(r"- (last renewed|machine then|kernels without a bug then): |\*\*Since then")
+    made, told = (
+        [line for line in text.splitlines() if not of_then.match(line)]
+        for text in (page, (docs / "scoreboard.md").read_text())
+    )
+    assert made == told
+
+
+def test_the_published_data_are_of_the_tables_rows_alone() -> None:
+    table = load()
+    published = read(Path(__file__).resolve().parents[3] / "docs/scoreboard.json")
+    assert published.rows.keys() <= {row.id for row in table.rows}
+    assert not [bug.id for bug in table.bug if bug.unshown and bug.id in published.rows], "it cannot be shown, and was"
+
+
+def test_rows_of_three_digits_are_named_by_all_of_them() -> None:
+    row = next(bug for bug in load().shown if len(bug.number) == 3)
+    page = markdown(Scores(load(), Published(rows={row.id: OLD}), {}, SUITES, "today", "a machine"))
+    assert f"vm-bind ({row.number})" in page
 
 
 @pytest.mark.parametrize(("fragments", "told"), [(PLAIN, "not shown needs kmemleak"), (("kmemleak",), "not shown")])
