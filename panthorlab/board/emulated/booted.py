@@ -151,7 +151,10 @@ class BootedEmulatedBoard:
     def inject(self, failure: str) -> None:
         """Arm a misdeed of the GPU model. Raises UsageError for an invalid rule or a name not in `injections`."""
         if self._parts.model is None:
-            raise UsageError(f"board {self.name} cannot produce `{failure}`: it has no GPU model")
+            raise UsageError(
+                f"board {self.name} cannot produce `{failure}`: it has no GPU model",
+                hint="run it on a board with one, as qemu-g610",
+            )
         try:
             rule = parse_rule(failure)
         except ValueError as error:

@@ -112,7 +112,10 @@ class BootedRealBoard:
         return []
 
     def inject(self, failure: str) -> None:
-        raise UsageError(f"board {self.name} cannot produce `{failure}`")
+        raise UsageError(
+            f"board {self.name} cannot produce `{failure}`: its GPU is a real one",
+            hint="run it on an emulated board; a suite asks `session.can_inject`, or skips by `session.misbehaving`",
+        )
 
     def check_alive(self) -> None:
         """See `BootedBoard.check_alive`."""
