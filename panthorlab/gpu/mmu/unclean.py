@@ -30,12 +30,18 @@ class Unclean:
         self._pages.clear()
         return held
 
-    def finished(self, start: int, end: int, mapped_to: Callable[[int], int | None]) -> None:
-        """The driver has finished changing what is mapped from `start` to before `end`. `mapped_to`: the physical
-        address of a page, by the page tables as they are. Each page is told of once."""
-        for page, pa in [known for known in self._pages if start <= known[0] << 12 < end]:
-            if mapped_to(page << 12) != pa:
-                text = f"AS{self._index} 0x{page << 12:x} was written and unmapped, and no cache cleaned before UNLOCK"
+    def finished(
+        self, start: int, end: int, but: tuple[int, int], by: str, mapped_to: Callable[[int], int | None]
+    ) -> None:
+        """The driver has finished changing what is mapped from `start` to before `end`, except within `but`: so `by`
+        says. `mapped_to`: the physical address of a page, by the page tables as they are. Each page is told of once.
+
+        Of pages elsewhere nothing is said, nor at UPDATE: they may be those of another change, under way, whose caches
+        are yet to be cleaned."""
+        changed = [known for known in self._pages if start <= known[0] << 12 < end]
+        for page, pa in changed:
+            if not but[0] <= page << 12 < but[1] and mapped_to(page << 12) != pa:
+                text = f"AS{self._index} 0x{page << 12:x} was written and unmapped, and no cache cleaned before {by}"
                 self._reporter.misuse("unmapped unclean", text)
                 del self._pages[page, pa]
 

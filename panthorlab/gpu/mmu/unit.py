@@ -92,8 +92,8 @@ class AddressSpace:
             if value != UNLOCK:
                 self.flushed()
                 self.cleaned()
-            elif self.locked is not None and self.mode == MODE_AARCH64_4K:
-                self._unclean.finished(*self.locked, self._mapped_to)
+            else:
+                self._finished("UNLOCK")
             if self.locked is not None:
                 self._forget_within(*self.locked)
             elif value != UNLOCK:
@@ -186,12 +186,18 @@ class AddressSpace:
         else:
             start = self.lockaddr >> bits << bits
             end = start + (1 << bits)
+        self._finished("the lock moved", but=(start, end))
         self._unlock("LOCK", wake=False)  # a second LOCK moves the region; waiters of the old one check again
         self.locked = (start, end)
         if self._trace.on:
             self._trace.begin(self.track, f"LOCK 0x{start:x}+0x{end - start:x}")
         if self._waiting:
             self._wake()
+
+    def _finished(self, by: str, but: tuple[int, int] = (0, 0)) -> None:
+        """The locked region is open to the GPU again, except for what is within `but`."""
+        if self.locked is not None and self.mode == MODE_AARCH64_4K:
+            self._unclean.finished(*self.locked, but, by, self._mapped_to)
 
     def _unlock(self, by: str, wake: bool = True) -> None:
         if self.locked is not None:
