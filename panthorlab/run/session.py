@@ -224,9 +224,7 @@ class Session:
     @contextmanager
     def misbehaving(self, *rules: str) -> Iterator[None]:
         """Within, the GPU does wrong what `rules` say; skips the test on a board that can do nothing wrong on purpose.
-
-        Raises UsageError for a rule that is none, which no skip must hide, and leaves none armed.
-        """
+        Raises UsageError for a rule that is none, which no skip must hide, and leaves none armed."""
         import pytest
 
         if not self.board.injections:
