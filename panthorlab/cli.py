@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import json
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 
 from panthorlab.errors import LabError, PanthorlabError
 from panthorlab.files import MACHINE
+from panthorlab.paths import cache_path, settle_cache
 from panthorlab.streams import STDOUT, guarded
 from panthorlab.text import readable
 
@@ -77,6 +79,7 @@ def _carried_out(arguments: list[str]) -> tuple[int, bool]:
             status = gpu_main(arguments[1:])
             sys.stdout.flush()
             return status, True
+        settle_cache()
         for signum in (signal.SIGTERM, signal.SIGHUP):
             if signal.getsignal(signum) is signal.SIG_DFL:  # as Ctrl-C: stop what runs, and say how to go on
                 signal.signal(signum, signal.default_int_handler)
@@ -103,6 +106,8 @@ def _carried_out(arguments: list[str]) -> tuple[int, bool]:
         if error.errno not in MACHINE:
             return _bug(error, as_json=as_json), False
         hint = "disk full, or no permission? nothing was lost by it"
+        if error.errno in (errno.EACCES, errno.EPERM) and str(error.filename).startswith(f"{cache_path()}/"):
+            hint = "the cache is not yours to use: set XDG_CACHE_HOME to a directory that you may write to"
         return _failed(LabError.exit_status, str(error), hint, as_json=as_json), False
     except Exception as error:  # exit status 1 would blame the kernel under test
         return _bug(error, as_json=as_json), False

@@ -18,6 +18,18 @@ def cache_path(*parts: str) -> Path:
     return Path(base, "panthorlab", *parts)
 
 
+def settle_cache() -> None:
+    """Let a relative `$XDG_CACHE_HOME` mean the same to every process of ours, wherever that runs. Raises LabError."""
+    if base := os.environ.get("XDG_CACHE_HOME"):
+        try:
+            os.environ["XDG_CACHE_HOME"] = str(Path(base).absolute())
+        except OSError as error:
+            raise LabError(
+                f"XDG_CACHE_HOME is {base}, and there is no current directory: {error.strerror}",
+                hint="name it from / on, or go to a directory that is there",
+            ) from error
+
+
 def cache_dir(*parts: str) -> Path:
     """`$XDG_CACHE_HOME/panthorlab/…`, created private to the user (mode 0700). Raises LabError."""
     root, path = cache_path(), cache_path(*parts)

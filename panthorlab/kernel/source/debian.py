@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from panthorlab.errors import LabError, SourceError
+from panthorlab.files import read_object
 from panthorlab.kernel.driver import PANTHOR
 from panthorlab.kernel.progress import Progress
 from panthorlab.kernel.source import apt
@@ -247,11 +248,7 @@ def nearest(wanted: str, known: Iterable[str], count: int = 6) -> list[str]:
 
 
 def _recall(memory: Path) -> dict[str, Any]:
-    try:
-        data = json.loads(memory.read_text())
-    except (FileNotFoundError, ValueError):
-        return {}
-    return data if isinstance(data, dict) else {}
+    return read_object(memory) or {}
 
 
 def _remember(memory: Path, data: dict[str, Any]) -> None:

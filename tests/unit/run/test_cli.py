@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -182,3 +183,39 @@ def test_no_error_is_ever_taken_for_the_kernels_fault(
     assert json.loads(out)["verdict"] == ("error" if status == 4 else None)
     assert text in err
     assert ("Traceback" in err) == isinstance(error, ZeroDivisionError)
+
+
+def test_a_cache_that_is_named_relatively_is_the_same_for_processes_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers run in their boot's directory, and found no kernel."""
+    monkeypatch.setenv("XDG_CACHE_HOME", "here")
+    assert cli.main(["suites"]) == 0
+    assert os.environ["XDG_CACHE_HOME"] == str(tmp_path / "work" / "here")
+
+
+def test_a_cache_of_somebody_else_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def denied(_: object) -> int:
+        raise PermissionError(errno.EACCES, "Permission denied", str(tmp_path / "cache/panthorlab/sources/x.json"))
+
+    monkeypatch.setattr("panthorlab.run.tools.suites", denied)
+    assert cli.main(["suites"]) == 4
+    assert "set XDG_CACHE_HOME" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["file", "loop"])
+def test_a_cache_that_is_no_directory_is_no_bug_of_panthorlab(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: str
+) -> None:
+    place = tmp_path / "no-cache"
+    if kind == "file":
+        place.touch()
+    else:
+        place.symlink_to(place)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(place))
+    assert cli.main(["build", "--base", "debian:6.12.117", "--dry-run"]) == 3
+    said = capsys.readouterr()
+    assert "not in the cache yet" in said.out + said.err
+    assert "Traceback" not in said.err
