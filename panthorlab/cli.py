@@ -6,12 +6,13 @@ from __future__ import annotations
 import errno
 import importlib
 import json
+import os
 import signal
 import sys
 import traceback
 from collections.abc import Sequence
 
-from panthorlab.errors import LabError, PanthorlabError
+from panthorlab.errors import LabError, PanthorlabError, UsageError
 from panthorlab.files import MACHINE
 from panthorlab.paths import cache_path, settle_cache
 from panthorlab.streams import STDOUT, guarded
@@ -53,6 +54,8 @@ COMMANDS = {
 # Whoever closes the pipe to these has seen enough. Of the others nobody got the verdict.
 LISTS = frozenset({"scan", "boards", "gpu", "suites", "completion", "history", "runs", "compare"})
 INTERRUPTED = 130
+LONGEST_NAME = 255
+"""Bytes of a file's name, at most."""
 CANNOT_BE_JUDGED = 125
 """What `bisect-step` says to git of all errors: 1 to 124 would call the commit bad."""
 
@@ -105,6 +108,11 @@ def _carried_out(arguments: list[str]) -> tuple[int, bool]:
             return 0, False
         if error.errno not in MACHINE:
             return _bug(error, as_json=as_json), False
+        if error.errno == errno.ENAMETOOLONG and any(len(os.fsencode(each)) > LONGEST_NAME for each in arguments):
+            name = f"{str(error.filename)[:40]}…"
+            return _failed(
+                UsageError.exit_status, f"no file has so long a name: {name}", "shorten it", as_json=as_json
+            ), False
         hint = "disk full, or no permission? nothing was lost by it"
         if error.errno in (errno.EACCES, errno.EPERM) and str(error.filename).startswith(f"{cache_path()}/"):
             hint = "the cache is not yours to use: set XDG_CACHE_HOME to a directory that you may write to"

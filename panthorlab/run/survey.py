@@ -19,6 +19,7 @@ from panthorlab.run.suitepytest import suite_environment, suite_pytest
 PATIENCE: Final = 600.0
 """Seconds that importing all suites may take: three, but with a hundredth of a busy machine some minutes."""
 SHOWN: Final = 20
+_INTERNAL: Final = "INTERNALERROR> "
 NO_TESTS: Final = 5
 """pytest's exit status if it found none."""
 
@@ -48,7 +49,9 @@ def survey(suites: Iterable[Path], *, leave_nothing: bool = False) -> list[Need]
     if done.returncode == NO_TESTS:
         raise UsageError(f"there is no test in {', '.join(files)}", hint="functions test_… are tests")
     output = (done.stdout + done.stderr).decode("utf-8", "replace").splitlines()
-    lines = [line for line in output if line.startswith(("E   ", "ERROR"))] or output
+    lines = [line for line in output if line.startswith(("E   ", "ERROR"))]
+    if not lines:  # a suite that ends pytest itself: where, and by what
+        lines = [line.removeprefix(_INTERNAL) for line in output if line.startswith(_INTERNAL)][-3:] or output
     raise UsageError(
         "the suites cannot be read:\n" + "\n".join(lines[:SHOWN]), hint="pytest --collect-only on them says more"
     )

@@ -219,3 +219,22 @@ def test_a_cache_that_is_no_directory_is_no_bug_of_panthorlab(
     said = capsys.readouterr()
     assert "not in the cache yet" in said.out + said.err
     assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    "command", [("run", "--kernel", "x" * 5000), ("run", "--kernel", "x" * 300), ("matrix", "abc", "x" * 5000)]
+)
+def test_a_name_that_no_file_can_have_is_the_users_error(
+    command: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*command]) == 2
+    assert len(capsys.readouterr().err) < 500
+
+
+def test_a_suite_that_ends_the_process_is_named_in_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("test_out.py").write_text("raise SystemExit(0)\n")
+    assert cli.main(["run", "--kernel", "abc", "--suite", "./test_out.py"]) == 2
+    said = capsys.readouterr().err
+    assert "test_out.py" in said
+    assert "SystemExit: 0" in said
+    assert len(said.splitlines()) < 8
