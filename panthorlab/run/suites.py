@@ -33,6 +33,8 @@ def find_suites(names: Sequence[str]) -> dict[str, Path]:
     suites = all_suites()
     if not suites:
         raise UsageError("no suites found", hint="run from a checkout, or name one in $PANTHORLAB_PATH")
+    if "" in names:
+        raise UsageError("a suite without a name", hint="leave --suite out to run all; is a variable empty?")
     chosen: dict[str, Path] = {}
     for name in names or [""]:
         chosen |= _at(Path(name).expanduser()) if _is_path(name) else _called(name, suites)

@@ -151,7 +151,7 @@ class BootedEmulatedBoard:
     def inject(self, failure: str) -> None:
         """Arm a misdeed of the GPU model. Raises UsageError for an invalid rule or a name not in `injections`."""
         if self._parts.model is None:
-            raise UsageError(f"board {self.name} has no GPU model: no `{failure}`", hint="take qemu-g610")
+            raise UsageError(f"board {self.name} cannot produce `{failure}`: it has no GPU model (qemu-g610 has one)")
         try:
             rule = parse_rule(failure)
         except ValueError as error:

@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from panthorlab.errors import UsageError
+
 PORT_NAME = "org.panthorlab.agent"
 VERSION = 1
 MAX_SIZE = 65536
@@ -90,15 +92,20 @@ class FrameDecoder:
 
 
 def exec_frame(number: int, argv: Sequence[str], env: Mapping[str, str], *, with_stdin: bool) -> Frame:
-    """Start `argv` with exactly `env`. Raises ValueError for NUL bytes in an argument or an empty `argv`."""
+    """Start `argv` with exactly `env`. Raises ValueError for NUL bytes in an argument or an empty `argv`, UsageError
+    for more than a frame takes."""
     words = [word.encode("utf-8", "surrogateescape") for word in (*argv, *(f"{k}={v}" for k, v in env.items()))]
     if not argv or not argv[0]:
         raise ValueError("no program given")
     if any(b"\0" in word for word in words):
         raise ValueError("NUL byte in an argument")
-    return Frame(
-        number, FrameType.EXEC, struct.pack("<II", with_stdin, len(argv)) + b"".join(word + b"\0" for word in words)
-    )
+    data = struct.pack("<II", with_stdin, len(argv)) + b"".join(word + b"\0" for word in words)
+    if len(data) > MAX_SIZE:
+        raise UsageError(
+            f"the command `{argv[0][:40]}` is {len(data)} bytes long with its environment, and {MAX_SIZE} is the most",
+            hint="give it what is long in a file, or by stdin",
+        )
+    return Frame(number, FrameType.EXEC, data)
 
 
 def put_frame(number: int, path: str, *, mode: int, size: int) -> Frame:

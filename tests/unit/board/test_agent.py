@@ -17,7 +17,7 @@ from panthorlab.board.emulated import agent as agent_module
 from panthorlab.board.emulated import frames
 from panthorlab.board.emulated.agent import AgentShell
 from panthorlab.board.emulated.frames import Frame, FrameDecoder, FrameType
-from panthorlab.errors import BootError, LabError
+from panthorlab.errors import BootError, LabError, UsageError
 
 
 @dataclass
@@ -124,6 +124,15 @@ def test_run(guest: tuple[AgentShell, Guest]) -> None:
     assert (done.status, done.stdout) == (0, b"hello")
     assert shell.run(["exit", "3"], timeout=60).status == 3
     assert len(shell.run(["yes"], timeout=60).stdout) == 1_000_000
+
+
+def test_a_command_that_no_frame_can_take_is_the_users_error_and_the_shell_lives_on(
+    guest: tuple[AgentShell, Guest],
+) -> None:
+    shell, _ = guest
+    with pytest.raises(UsageError, match=r"`exit` is 100\d{3} bytes long"):
+        shell.run(["exit", "9" * 100_000], timeout=60)
+    assert shell.run(["exit", "3"], timeout=60).status == 3
 
 
 def test_stdin_keeps_within_the_window(guest: tuple[AgentShell, Guest]) -> None:

@@ -238,3 +238,9 @@ def test_a_suite_that_ends_the_process_is_named_in_few_lines(capsys: pytest.Capt
     assert "test_out.py" in said
     assert "SystemExit: 0" in said
     assert len(said.splitlines()) < 8
+
+
+def test_a_suite_without_a_name_does_not_mean_all_of_them(capsys: pytest.CaptureFixture[str]) -> None:
+    """As `--suite "$SUITE"` says where nobody has set that."""
+    assert cli.main(["run", "--kernel", "abc", "--suite", ""]) == 2
+    assert "a suite without a name" in capsys.readouterr().err
