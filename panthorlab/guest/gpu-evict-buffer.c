@@ -119,7 +119,7 @@ int buffer_seen(const struct buffer *buffer)
 	return 0;
 }
 
-int buffer_goes(struct scene *scene, const struct buffer *buffer)
+static int goes(struct scene *scene, const struct buffer *buffer, bool by_kernel)
 {
 	struct gem before, after;
 	unsigned long gone;
@@ -127,7 +127,8 @@ int buffer_goes(struct scene *scene, const struct buffer *buffer)
 	int ret = evict_row(&scene->gpu, buffer->bo.size, &before);
 
 	for (i = 0; !ret && i < TRIES; i++) {
-		ret = evict_pages(&scene->gpu, ALL_PAGES, &gone) ?: evict_row(&scene->gpu, buffer->bo.size, &after);
+		ret = by_kernel ? evict_by_kernel() : evict_pages(&scene->gpu, ALL_PAGES, &gone);
+		ret = ret ?: evict_row(&scene->gpu, buffer->bo.size, &after);
 		if (ret || !after.resident)
 			break;
 	}
@@ -139,6 +140,16 @@ int buffer_goes(struct scene *scene, const struct buffer *buffer)
 	if (after.evictions != before.evictions + 1)
 		return fail(0, "%u evictions before, %u after one", before.evictions, after.evictions);
 	return swap_out(buffer->bo.size);
+}
+
+int buffer_goes(struct scene *scene, const struct buffer *buffer)
+{
+	return goes(scene, buffer, false);
+}
+
+int buffer_goes_by_kernel(struct scene *scene, const struct buffer *buffer)
+{
+	return goes(scene, buffer, true);
 }
 
 int buffer_is_back(struct scene *scene, const struct buffer *buffer)

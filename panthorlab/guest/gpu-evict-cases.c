@@ -151,8 +151,8 @@ static int unused(struct scene *scene)
 	return ret ?: buffer_read(scene, &buffer, EVICT_VA);
 }
 
-/* A job waits for the CPU, and then stores. */
-static struct cs gated(struct scene *scene, uint32_t value)
+/* A job waits for the CPU, and then stores at @va. */
+static struct cs gated(struct scene *scene, uint64_t va, uint32_t value)
 {
 	struct cs cs = scene_stream(scene, 1);
 	unsigned int loop;
@@ -163,14 +163,14 @@ static struct cs gated(struct scene *scene, uint32_t value)
 	cs_load32(&cs, 2, 0);
 	cs_wait(&cs, CS_SB_ALL);
 	cs_branch(&cs, CS_EQUAL, 2, loop);
-	cs_tell(&cs, EVICT_VA, value);
+	cs_tell(&cs, va, value);
 	cs_tell(&cs, scene_result_va(scene, 1), value);
 	return cs;
 }
 
-static int stays(struct scene *scene, const struct buffer *buffer)
+static int stays(struct scene *scene, const struct buffer *buffer, uint64_t va)
 {
-	struct cs cs = gated(scene, buffer->value);
+	struct cs cs = gated(scene, va, buffer->value);
 	struct gem before, after;
 	unsigned long pages;
 	int ret = evict_row(&scene->gpu, buffer->bo.size, &before);
@@ -190,8 +190,8 @@ static int busy(struct scene *scene)
 	int ret = buffer_make(scene, false, 15, 1, &buffer);
 
 	ret = ret ?: buffer_map(scene, scene->vm, &buffer, EVICT_VA, 0, 15, 0) ?: buffer_fill(scene, &buffer, EVICT_VA);
-	ret = ret ?: stays(scene, &buffer) ?: used(scene, &buffer) ?: buffer_goes(scene, &buffer);
-	return ret ?: used(scene, &buffer) ?: stays(scene, &buffer) ?: used(scene, &buffer);
+	ret = ret ?: stays(scene, &buffer, EVICT_VA) ?: used(scene, &buffer) ?: buffer_goes(scene, &buffer);
+	return ret ?: used(scene, &buffer) ?: stays(scene, &buffer, EVICT_VA) ?: used(scene, &buffer);
 }
 
 static int gpu_sleeps(struct scene *scene)
@@ -204,23 +204,32 @@ static int gpu_sleeps(struct scene *scene)
 	return ret ?: buffer_goes(scene, &buffer) ?: used(scene, &buffer);
 }
 
+/* A buffer that a client has in its VM, and then another one, at OTHER_VA. */
+static int share(struct scene *scene, unsigned int pages, struct buffer *buffer, struct scene *other,
+		 struct buffer *theirs)
+{
+	struct drm_prime_handle export = { .flags = DRM_CLOEXEC | DRM_RDWR, .fd = -1 }, import = { 0 };
+	int ret = buffer_make(scene, true, pages, 1, buffer) ?: scene_create(other, 1);
+
+	export.handle = buffer->bo.handle;
+	ret = ret ?: GPU_IOCTL(&scene->gpu, PRIME_HANDLE_TO_FD, &export);
+	import.fd = export.fd;
+	ret = ret ?: GPU_IOCTL(&other->gpu, PRIME_FD_TO_HANDLE, &import);
+	close(export.fd);
+	*theirs = *buffer;
+	theirs->bo.handle = import.handle;
+	ret = ret ?: buffer_map(scene, scene->vm, buffer, EVICT_VA, 0, pages, 0);
+	return ret ?: buffer_map(other, other->vm, theirs, OTHER_VA, 0, pages, 0);
+}
+
 /* Two clients have it in their VMs. Both lose it, and get it back, first the one and then the other. */
 static int two_clients(struct scene *scene)
 {
-	struct drm_prime_handle export = { .flags = DRM_CLOEXEC | DRM_RDWR }, import = { 0 };
 	static struct scene other;
 	struct buffer buffer, theirs;
 	unsigned int i;
-	int ret = buffer_make(scene, true, 18, 1, &buffer) ?: scene_create(&other, 1);
+	int ret = share(scene, 18, &buffer, &other, &theirs);
 
-	export.handle = buffer.bo.handle;
-	ret = ret ?: GPU_IOCTL(&scene->gpu, PRIME_HANDLE_TO_FD, &export);
-	import.fd = export.fd;
-	ret = ret ?: GPU_IOCTL(&other.gpu, PRIME_FD_TO_HANDLE, &import);
-	theirs = buffer;
-	theirs.bo.handle = import.handle;
-	ret = ret ?: buffer_map(scene, scene->vm, &buffer, EVICT_VA, 0, 18, 0);
-	ret = ret ?: buffer_map(&other, other.vm, &theirs, OTHER_VA, 0, 18, 0);
 	for (i = 0; !ret && i < 2; i++) {
 		ret = buffer_fill(scene, &buffer, EVICT_VA) ?: buffer_goes(scene, &buffer);
 		theirs.value = buffer.value;
@@ -230,8 +239,34 @@ static int two_clients(struct scene *scene)
 			ret = ret ?: used(scene, &buffer) ?: buffer_read(&other, &theirs, OTHER_VA);
 	}
 	gpu_close(&other.gpu);
-	close(export.fd);
 	return ret;
+}
+
+/* One of them has it back and uses it; the other one, in whose VM it was first, has not, and that is no reason. */
+static int one_of_two_works(struct scene *scene)
+{
+	static struct scene other;
+	struct buffer buffer, theirs;
+	int ret = share(scene, 22, &buffer, &other, &theirs);
+
+	ret = ret ?: buffer_fill(scene, &buffer, EVICT_VA) ?: buffer_goes(scene, &buffer);
+	theirs.value = buffer.value;
+	ret = ret ?: buffer_read(&other, &theirs, OTHER_VA) ?: stays(&other, &theirs, OTHER_VA);
+	ret = ret ?: buffer_read(&other, &theirs, OTHER_VA) ?: used(scene, &buffer);
+	gpu_close(&other.gpu);
+	return ret;
+}
+
+/* Not by debugfs: the driver has told the kernel that it can let go of something. On the GPU, and no longer. */
+static int memory_is_short(struct scene *scene)
+{
+	struct buffer buffer;
+	int ret = buffer_make(scene, false, 23, 1, &buffer);
+
+	ret = ret ?: buffer_map(scene, scene->vm, &buffer, EVICT_VA, 0, 23, 0) ?: buffer_fill(scene, &buffer, EVICT_VA);
+	ret = ret ?: buffer_goes_by_kernel(scene, &buffer) ?: used(scene, &buffer);
+	ret = ret ?: buffer_unmap(scene, scene->vm, EVICT_VA, 23);
+	return ret ?: buffer_goes_by_kernel(scene, &buffer) ?: buffer_seen(&buffer);
 }
 
 /* Only the buffers that the client has are there; they go from what its file tells, too. */
@@ -278,6 +313,8 @@ static const struct {
 	{ "of a job that runs: it stays", busy },
 	{ "while the GPU sleeps", gpu_sleeps },
 	{ "of two clients", two_clients },
+	{ "of two clients, of which one works: it stays", one_of_two_works },
+	{ "when memory is short", memory_is_short },
 	{ "as the file tells", told },
 	{ "of a VM that goes", vm_goes },
 };

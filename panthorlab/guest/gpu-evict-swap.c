@@ -24,6 +24,8 @@
 #define SWAP_MAGIC	"SWAPSPACE2"
 #define GEM_EVICTED	0x4u	/* state */
 #define GEMS_MAX	65536
+#define DROP_CACHES	"/proc/sys/vm/drop_caches"
+#define DROP_SHRINKABLE	"2"
 #define CGROUPS		"/sys/fs/cgroup"
 #define CGROUP		CGROUPS "/gpu-evict"	/* of this process and its buffers */
 
@@ -113,6 +115,11 @@ int evict_pages(const struct gpu *gpu, unsigned int pages, unsigned long *gone)
 	ret = ret ?: write_text(path, text) ?: read_text(path, text, sizeof(text));
 	*gone = ret ? 0 : strtoul(text, NULL, 0);
 	return ret;
+}
+
+int evict_by_kernel(void)
+{
+	return write_text(DROP_CACHES, DROP_SHRINKABLE);
 }
 
 int evict_row(const struct gpu *gpu, size_t size, struct gem *gem)

@@ -50,6 +50,9 @@ bool evict_can(const struct gpu *gpu);
 /* Have the driver let go of @pages if it can. */
 int evict_pages(const struct gpu *gpu, unsigned int pages, unsigned long *gone);
 
+/* Let go of all that anybody in the kernel can do without, as when memory is short: it asks whom it knows of. */
+int evict_by_kernel(void);
+
 /* The row of this process's only buffer of @size bytes. */
 int evict_row(const struct gpu *gpu, size_t size, struct gem *gem);
 
@@ -74,6 +77,7 @@ int buffer_seen(const struct buffer *buffer);
 
 /* The driver lets go of the buffer, and what was in it goes to the disk; it has its memory. */
 int buffer_goes(struct scene *scene, const struct buffer *buffer);
+int buffer_goes_by_kernel(struct scene *scene, const struct buffer *buffer);
 int buffer_is_back(struct scene *scene, const struct buffer *buffer);
 
 /**
