@@ -13,8 +13,8 @@
 #define HIGH		5u		/* what is waited for at the second place: the first one never has it */
 
 enum { REG_SYNC = 20, REG_DATA = 22 };
-enum { WAITER, TELLER, HOLDERS };	/* groups */
-enum { WORD = 14, DONE = 15 };	/* results */
+enum { WAITER, SECOND, TELLER, HOLDERS };	/* groups */
+enum { WORD = 14, DONE = 15, SECOND_WORD = 16, SECOND_DONE = 17 };	/* results */
 
 /**
  * struct place - A word that a stream waits for
@@ -52,26 +52,39 @@ static int map_part(struct lab *lab, struct place *place)
 	return GPU_IOCTL(&lab->gpu, PANTHOR_VM_BIND, &bind);
 }
 
-static int wait_at(struct lab *lab, const struct place *place, uint32_t syncobj)
+/* Group @g, which then stores in result @done. */
+static int wait_at(struct lab *lab, unsigned int g, const struct place *place, unsigned int done, uint32_t syncobj)
 {
 	struct lab_submit how = { .signals = syncobj };
 	uint64_t va;
-	struct cs cs = lab_stream(lab, WAITER, &va);
+	struct cs cs = lab_stream(lab, g, &va);
 
 	*place->word = 0;
-	*lab_result(lab, 0, DONE) = 0;
+	*lab_result(lab, 0, done) = 0;
 	cs_move48(&cs, REG_SYNC, place->va);
 	cs_move48(&cs, REG_DATA, place->above);
 	cs_sync_wait64_gt(&cs, REG_SYNC, REG_DATA);
-	lab_write_store(lab, WAITER, DONE, 0x91ace000 + place->above, &cs);
-	return lab_submit(lab, WAITER, va, &cs, &how);
+	lab_write_store(lab, g, done, 0x91ace000 + place->above, &cs);
+	return lab_submit(lab, g, va, &cs, &how);
+}
+
+/* What @g waits for at @place is there. */
+static int end_wait(struct lab *lab, unsigned int g, const struct place *place, unsigned int done,
+		    const uint32_t *syncobj)
+{
+	int ret;
+
+	*place->word = place->above + 1;
+	/* the driver looks there when a job has ended */
+	ret = sched_others_pass(lab, TELLER, 1, syncobj[TELLER]);
+	return ret ?: sched_comes_back(lab, syncobj[g], done, 0x91ace000 + place->above);
 }
 
 /* @syncobj: of each group. All slots are taken from the one that waits before what it waits for is written. */
 static int wait_without_slot(struct lab *lab, const struct place *place, const uint32_t *syncobj)
 {
 	unsigned int g;
-	int ret = wait_at(lab, place, syncobj[WAITER]);
+	int ret = wait_at(lab, WAITER, place, DONE, syncobj[WAITER]);
 
 	for (g = HOLDERS; !ret && g < lab->group_count; g++) {
 		*lab_counter(lab, g) = 0;
@@ -80,29 +93,33 @@ static int wait_without_slot(struct lab *lab, const struct place *place, const u
 	ret = ret ?: lab_wait_all(lab, HOLDERS);
 	ret = ret ?: sched_others_pass(lab, TELLER, 3, syncobj[TELLER]);
 	ret = ret ?: lab_expect(lab, syncobj[WAITER], 0, "a job that waits");
-	*place->word = place->above + 1;
-	/* the driver looks there when a job has ended */
-	ret = ret ?: sched_others_pass(lab, TELLER, 3, syncobj[TELLER]);
-	ret = ret ?: sched_comes_back(lab, syncobj[WAITER], DONE, 0x91ace000 + place->above);
-	return lab_open_all(lab, HOLDERS, syncobj, ret);
+	return ret ?: end_wait(lab, WAITER, place, DONE, syncobj);
 }
 
 int sched_places(void)
 {
-	struct place part, other;
+	struct place part, other, second;
 	uint32_t syncobj[LAB_GROUPS];
 	struct lab lab;
 	int ret;
 
-	ktap_start(2);
+	ktap_start(3);
 	ret = lab_crowd(&lab, HOLDERS + 2, PRIORITY_MEDIUM, syncobj);
 	ret = ret ?: map_part(&lab, &part);
-	ret = ret ?: wait_without_slot(&lab, &part, syncobj);
+	ret = ret ?: lab_open_all(&lab, HOLDERS, syncobj, wait_without_slot(&lab, &part, syncobj));
 	ktap_result(1, !ret, "in a part of a buffer", last_error());
 	if (!ret) {
 		other = (struct place){ lab_result_va(&lab, 0, WORD), lab_result(&lab, 0, WORD), HIGH };
-		ret = wait_without_slot(&lab, &other, syncobj);
+		second = (struct place){ lab_result_va(&lab, 0, SECOND_WORD), lab_result(&lab, 0, SECOND_WORD), 0 };
+		ret = wait_at(&lab, SECOND, &second, SECOND_DONE, syncobj[SECOND]);
+		ret = ret ?: wait_without_slot(&lab, &other, syncobj);
 	}
 	ktap_result(2, !ret, "and then at another place", last_error());
+	/* the driver had the buffer mapped for both, and must still look into it for this one */
+	if (!ret)
+		ret = lab_expect(&lab, syncobj[SECOND], 0, "the job that waits, too") ?:
+		      end_wait(&lab, SECOND, &second, SECOND_DONE, syncobj);
+	ret = lab_open_all(&lab, HOLDERS, syncobj, ret);
+	ktap_result(3, !ret, "so does a second one at a third place", last_error());
 	return ret ? 1 : 0;
 }
