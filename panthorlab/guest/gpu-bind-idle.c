@@ -16,10 +16,9 @@
 #include "ktap.h"
 #include "util.h"
 
+#define OBJECTS_KIB	128		/* of what is in slabs, which are asked for what they only keep in stock */
 #define WARM_UP		3u		/* rounds before memory is counted: caches fill */
 #define LEAK_KB		512		/* in all rounds: so much comes and goes with slabs and per-CPU lists */
-#define OBJECTS_KIB	128		/* of what is in slabs, which are asked for what they only keep in stock */
-#define SETTLE_MS	1000
 
 /* ---- once: one bind, whatever comes of it ---- */
 

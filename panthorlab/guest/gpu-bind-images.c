@@ -12,9 +12,11 @@
 
 #include "files.h"
 #include "gpu.h"
+#include "held.h"
 #include "ktap.h"
 
 #define FW_PATH		"/sys/module/firmware_class/parameters/path"
+#define KEPT_KIB	1024	/* of some seventy probes; a VM with its sections has 100 KiB */
 #define FW_ROOT		"/tmp/panthorlab-firmware"
 
 /* One of a pack: "NAME SIZE\n", then SIZE bytes. */
@@ -121,15 +123,19 @@ int bind_images(struct bind *b)
 	char *before = read_file(FW_PATH, &size);
 	struct image image;
 	unsigned int count = 0;
+	long held;
 	int ret;
 
 	for (at = pack; (at = next_image(at, end, &image));)
 		count++;
-	ktap_start(count + 1);
+	ktap_start(count + 2);
 	ret = pack && before ? look_below(b, FW_ROOT) : -EIO;
+	held = held_kib();
 	for (at = pack; !ret && (at = next_image(at, end, &image));)
 		ktap_check(try_image(b, &image), "%s", image.name);
 	ret = ret ?: driver_unbind(b) ?: write_file(FW_PATH, before, size, 0) ?: mark("none");
-	ktap_check(ret ?: driver_bind(b) ?: works(b), "the board's own image again");
+	ret = ret ?: driver_bind(b) ?: works(b);
+	ktap_check(ret, "the board's own image again");
+	ktap_check(ret ?: keeps_nothing(b, held, KEPT_KIB), "no image leaves anything behind");
 	return ktap_status();
 }

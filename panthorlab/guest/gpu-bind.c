@@ -30,7 +30,7 @@ static void usage(FILE *stream)
 {
 	fputs("usage: gpu-bind --mode off|once|replug|idle|busy|ahead|held|drowsy|events [--count N]\n"
 	      "       gpu-bind --mode images --images PACK [--hang]\n"
-	      "  --lenient: no matter how much memory idle loses (KASAN keeps back what is freed)\n", stream);
+	      "  --lenient: no matter how much memory idle or images lose (KASAN keeps back what is freed)\n", stream);
 }
 
 int main(int argc, char **argv)

@@ -11,6 +11,7 @@
 #define DEVICES		"/sys/bus/platform/devices"
 #define NAME_SIZE	256
 #define REVIVE_MS	10000
+#define SETTLE_MS	1000	/* until memory that is let go of is back */
 
 struct bind {
 	char device[NAME_SIZE];		/* "fb000000.gpu" */
@@ -31,6 +32,7 @@ int driver_lines(struct bind *b, bool at_work);
 
 int set_autosuspend(const struct bind *b, unsigned int ms);
 int works(const struct bind *b);
+int keeps_nothing(const struct bind *b, long before, long tolerable);
 int revives(const struct bind *b);
 
 /* What processes do with the GPU from when they have been started until they are killed. */
