@@ -4,7 +4,9 @@
 #include "gpu-leak.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -212,6 +214,20 @@ static int round_client(struct heap_scene *scene)
 	return ret;
 }
 
+/* Opened and closed, with nothing in it: what the driver keeps of each file may be a few bytes. */
+static int round_file(struct heap_scene *scene)
+{
+	char path[32];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", scene->gpu.fd);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return fail(-errno, "open %s", path);
+	close(fd);
+	return 0;
+}
+
 /* The VM first, under everything that lives in it; but no job, or its group would fault. */
 static int round_vm_first(struct heap_scene *scene)
 {
@@ -286,6 +302,7 @@ const struct kind kinds[] = {
 	{ "VM that refuses calls", round_vm_refusing, 1536, false },
 	{ "signals", round_signals, 512, false },
 	{ "render pass", round_job, 32, false },
+	{ "file", round_file, 4096, false },
 	{ "client", round_client, 8, false },
 	{ "client whose VM goes first", round_vm_first, 16, false },
 	{ "killed client", round_killed, 8, false },

@@ -207,7 +207,8 @@ class Group:
                 self.memory.read(self._suspend_buffer, self.mcu.suspend_buffer.size)
             )
         except ValueError as error:
-            self._check("resume without state", f"RESUME from 0x{self._suspend_buffer:x}: {error}")
+            text = f"{self.track}: RESUME from 0x{self._suspend_buffer:x}: {error}"
+            self.chip.reporter.misuse("resume without state", text)
             return {}
         self.memory.write(self._suspend_buffer, suspend.ERASED)
         return streams

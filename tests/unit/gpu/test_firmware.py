@@ -296,7 +296,7 @@ def test_resume_from_a_buffer_that_holds_nothing(bench: Bench) -> None:
     bench.put_ring(*STORE)
     bench.start(RESUME)
     bench.pump(lambda: stored(bench))
-    assert any("holds" in t or "no group was suspended" in t for t in bench.texts("check"))
+    assert any("holds" in t or "no group was suspended" in t for t in bench.texts("misuse"))
 
 
 def test_requests_on_an_empty_slot_are_acknowledged_and_nothing_else(bench: Bench) -> None:
