@@ -314,6 +314,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) -> Iterator[None]:
     report: pytest.TestReport = yield  # type: ignore[assignment]
+    booted = item.config.stash.get(_SESSION, None)
     if (
         _WORKLOAD not in item.stash
         and _JOB in item.config.stash
@@ -321,11 +322,10 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     ):
         job = item.config.stash[_JOB]
         if name_of(item) not in job.done_tests and job.extra is None:
-            item.config.stash[_EMIT](test_event(name_of(item), call, report))
+            item.config.stash[_EMIT](test_event(name_of(item), call, report, booted.last_ran if booted else ""))
     if call.excinfo is not None and report.outcome == "failed":
         item.stash[_FAILED] = True
         item.config.stash[_BLAMED].add(status_of(call.excinfo.value))
-    booted = item.config.stash.get(_SESSION, None)
     parts = parts_of(call.excinfo.value) if call.excinfo is not None else ()
     if booted is not None and any(isinstance(part, PanthorlabError) for part in parts):
         booted.note_death()

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""`panthorlab replay RUN:ITERATION`: a boot in exact time once more, up to one iteration, with everything written down.
+"""`panthorlab replay RUN:ITERATION`: a boot in exact time once more, up to one iteration or one program of a test, with
+everything written down.
 
 What the traces record costs the guest no time, so it cannot notice them.
 """
@@ -10,8 +11,8 @@ import argparse
 import json
 import sys
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -27,12 +28,12 @@ from panthorlab.kernel.model import Kernel
 from panthorlab.outcome import Blame, Outcome
 from panthorlab.report.faults import headline
 from panthorlab.run.dependence import changed, dependence, read_kept
-from panthorlab.run.job import Job
 from panthorlab.run.kernels import resolve_kernel
+from panthorlab.run.original import Original, before, differences, find_original, findings_of, parts_of
 from panthorlab.run.progress import ProgressDisplay
-from panthorlab.run.record import ArmKernel, BoardUp, BootEnd, BootStart, Doing, Event, Iteration, Note, OfBoot, RunEnd
-from panthorlab.run.record.codec import encode
-from panthorlab.run.record.log import EventLog, new_run_dir, read_run
+from panthorlab.run.record import BoardUp, BootEnd, BootStart, Doing, Event, Note, OfBoot, RunEnd
+from panthorlab.run.record.codec import FindingJson, encode
+from panthorlab.run.record.log import EventLog, new_run_dir
 from panthorlab.run.record.runs import RunStart
 from panthorlab.run.record.versions import VERSION
 from panthorlab.run.traced import Stop, Traced
@@ -50,54 +51,6 @@ FILES: Final = {
     "kernel log": "kmsg.log",
 }
 DIFFERS: Final = 3
-OF_HOST: Final = ("time", "boot", "arm", "slot")
-"""What an iteration has from the controller: when it was written down, and its place in the plan."""
-
-
-@dataclass(frozen=True)
-class Original:
-    """The iteration to be repeated, and `before`: those of its boot that are on record up to it, itself the last."""
-
-    iteration: Iteration
-    before: tuple[Iteration, ...]
-    job: Job
-    log_dir: Path
-    start: RunStart
-    kernel: ArmKernel
-    boot: BootStart
-
-
-def find_original(run: str, iteration: str) -> Original:
-    """Raises UsageError if there is no such iteration, or it cannot be repeated."""
-    run_dir = Path(run)
-    events = read_run(run_dir)
-    ran = [event for event in events if isinstance(event, Iteration) and not event.cut]
-    wanted = next((event for event in ran if event.id == iteration), None)
-    if wanted is None:
-        faulty = [event.id for event in ran if event.outcome is not Outcome.PASS]
-        hint = f"faulty ones are {', '.join(faulty[:5])}" if faulty else "result.json of the run has their ids"
-        raise UsageError(f"{run} has no iteration {iteration} that ran", hint=hint)
-    boot = next(event for event in events if isinstance(event, BootStart) and event.boot == wanted.boot)
-    board = next(event for event in events if isinstance(event, BoardUp) and event.boot == wanted.boot)
-    if board.facts.get("time") != TimeName.EXACT:
-        raise UsageError(
-            f"{iteration} ran in the host's time: nobody can repeat it", hint="run its suite again with `--time exact`"
-        )
-    log_dir = run_dir.resolve() / "boots" / wanted.boot
-    try:
-        job = Job.read(json.loads((log_dir / "job.json").read_text()))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"{log_dir / 'job.json'}: {error}", hint="without it the boot cannot be repeated") from None
-    of_boot = [event for event in ran if event.boot == wanted.boot]
-    return Original(
-        wanted,
-        tuple(of_boot[: of_boot.index(wanted) + 1]),
-        job,
-        log_dir,
-        next(event for event in events if isinstance(event, RunStart)),
-        next(event for event in events if isinstance(event, ArmKernel) and event.arm == wanted.arm),
-        boot,
-    )
 
 
 def refuse_others(original: Original) -> Kernel:
@@ -121,24 +74,11 @@ def refuse_others(original: Original) -> Kernel:
     return kernel
 
 
-def differences(then: Sequence[Iteration], now: Sequence[Iteration]) -> Iterator[str]:
-    """What differs between the iterations on record and those of the replay, in order, in words."""
-    for old, new in zip(then, now, strict=False):
-        names = [field.name for field in fields(Iteration) if field.name not in OF_HOST]
-        if unequal := [name for name in names if getattr(old, name) != getattr(new, name)]:
-            yield f"iteration {old.id}: {', '.join(unequal)}"
-    if len(now) < len(then):
-        yield f"iteration {then[len(now)].id}: it was not reached"
-
-
 def main(options: argparse.Namespace) -> int:
     """Exit status: 0 if all was as on record, 3 if not."""
-    run, colon, iteration = options.iteration.rpartition(":")
-    if not colon:
-        raise UsageError(f"{options.iteration} is not RUN:ITERATION", hint="for instance runs/…:after1.1.3-17")
-    original = find_original(run, iteration)
-    if options.gdb is not None and not original.iteration.findings:
-        raise UsageError(f"{iteration} has no fault before which it could be stopped", hint="leave --gdb out")
+    original = find_original(*parts_of(options.iteration))
+    if options.gdb is not None and not original.findings:
+        raise UsageError(f"{original.ran} has no fault before which it could be stopped", hint="leave --gdb out")
     kernel = refuse_others(original)
     places = watched(kernel) if options.trace_functions or options.gdb is not None else {}
     run_dir = new_run_dir(options.output)
@@ -146,24 +86,24 @@ def main(options: argparse.Namespace) -> int:
     progress = ProgressDisplay(quiet=options.quiet)
     try:
         events = _repeat(original, run_dir, progress, {**TRACES, **(CALLS if places else {})})
-        again = [event for event in events if isinstance(event, Iteration)]
+        findings = findings_of(original.ran, events)
         unequal = _compared(original, events, log_dir)
         if places and not unequal:
-            traced = Traced.of(iteration, kernel, log_dir, places)
+            traced = Traced.of(original.ran, kernel, log_dir, places)
             write_whole(log_dir / CALLS_LOG, "".join(f"{line}\n" for line in traced.lines()))
         progress.finish()
         page = write_page(run_dir, events)
         if options.json:
-            print(json.dumps(_as_json(original, again, unequal, log_dir), indent=1), flush=True)
+            print(json.dumps(_as_json(original, findings, unequal, log_dir), indent=1), flush=True)
         else:
-            _print(original, again, unequal, log_dir)
+            _print(original, findings, unequal, log_dir)
             if page is not None:
                 print(f"timeline  {page}")
             if options.trace_functions and not unequal:
                 print((log_dir / CALLS_LOG).read_text(), end="")
             sys.stdout.flush()  # all this is known, whatever becomes of the debugger
         if places and not unequal and options.gdb is not None:
-            _debug(original, run_dir, progress, traced.stop(again[-1].findings[0]), options.gdb)
+            _debug(original, run_dir, progress, traced.stop(findings[0]), options.gdb)
     finally:
         progress.finish()
         (log_dir / CALLS_FILE).unlink(missing_ok=True)
@@ -171,14 +111,14 @@ def main(options: argparse.Namespace) -> int:
 
 
 def _log_dir(original: Original, run_dir: Path) -> Path:
-    return run_dir / "boots" / original.iteration.boot
+    return run_dir / "boots" / original.boot.boot
 
 
 def _compared(original: Original, events: Sequence[Event], log_dir: Path) -> list[str]:
     """What was not as on record. Raises LabError if the boot proves nothing."""
     _check_board(original, events)
     end = next((event for event in events if isinstance(event, BootEnd)), None)
-    unequal = list(differences(original.before, [event for event in events if isinstance(event, Iteration)]))
+    unequal = list(differences(original.before, before(original.ran, events)))
     if unequal and end is not None and end.blame is Blame.LAB:
         raise LabError(f"the boot was not repeated: {end.reason}", hint=f"see {log_dir}")
     return unequal
@@ -204,7 +144,7 @@ def _debug(original: Original, run_dir: Path, progress: ProgressDisplay, stop: S
         end = next((event.reason for event in events if isinstance(event, BootEnd)), "it did not boot")
         why = next((text.removeprefix(UNSTOPPED) for text in texts if text.startswith(UNSTOPPED)), end)
         raise LabError(f"the guest was not stopped: {why}", hint=f"see {again}")
-    unequal = list(differences(original.before, [event for event in events if isinstance(event, Iteration)]))
+    unequal = list(differences(original.before, before(original.ran, events)))
     progress.line(f"gdb       {'what came after it differs: ' + unequal[0] if unequal else 'all came as without it'}")
 
 
@@ -226,13 +166,13 @@ def _repeat(
 ) -> Sequence[Event]:
     """The events of the boot, which are also in the log of the new run. `on_doing`: gets what the boot does; True: it
     need not be shown."""
-    boot, log_dir, events = original.iteration.boot, _log_dir(original, run_dir), list[Event]()
+    boot, log_dir, events = original.boot.boot, _log_dir(original, run_dir), list[Event]()
     job = replace(
         original.job,
         run_dir=str(run_dir),
         log_dir=str(log_dir),
         params={**original.job.params, **params},
-        until=original.iteration.id,
+        until=original.ran,
     )
     log_dir.mkdir(parents=True, exist_ok=True)
     write_whole(log_dir / "job.json", json.dumps(encode(job), indent=1))
@@ -251,11 +191,11 @@ def _repeat(
                 options=original.start.options,
                 suites=original.start.suites,
                 version=VERSION,
-                replay_of=f"{original.log_dir.parent.parent}:{original.iteration.id}",
+                replay_of=f"{original.log_dir.parent.parent}:{original.ran}",
             )
         )
         log.append(replace(original.kernel, time=0.0))
-        log.append(Note(text=f"a replay of {original.iteration.id} of {original.log_dir.parent.parent}"))
+        log.append(Note(text=f"a replay of {original.ran} of {original.log_dir.parent.parent}"))
         record(BootStart(kernel=job.kernel, board=original.boot.board, variant=original.boot.variant))
         board = open_board(job.board)
         with board.leased(run_dir, wait=0.0, on_note=progress.note):
@@ -269,30 +209,31 @@ def _files(log_dir: Path) -> dict[str, str]:
     return {name: str(log_dir / file) for name, file in FILES.items() if (log_dir / file).is_file()}
 
 
-def _as_json(original: Original, again: Sequence[Iteration], unequal: Sequence[str], log_dir: Path) -> JsonObject:
+def _as_json(original: Original, findings: Sequence[FindingJson], unequal: Sequence[str], log_dir: Path) -> JsonObject:
     return {
         "exit": DIFFERS if unequal else 0,
-        "iteration": original.iteration.id,
-        "workload": original.iteration.workload,
-        "iterations": len(original.before),
+        "iteration": original.ran,
+        "workload": original.workload,
+        "iterations": len(original.before.iterations),
+        "tests": len(original.before.tests),
         "seed": original.job.seed,
         "kernel": original.job.kernel,
         "differences": list(unequal),
-        "findings": [dict(finding) for event in again[-1:] for finding in event.findings],
+        "findings": [dict(finding) for finding in findings],
         "files": dict(_files(log_dir)),
     }
 
 
-def _print(original: Original, again: Sequence[Iteration], unequal: Sequence[str], log_dir: Path) -> None:
-    wanted, count = original.iteration, len(original.before)
-    print(f"replay    {wanted.id} ({wanted.workload}), seed {original.job.seed}, kernel {original.kernel.title}")
+def _print(original: Original, findings: Sequence[FindingJson], unequal: Sequence[str], log_dir: Path) -> None:
+    job, title = original.job, original.kernel.title
+    print(f"replay    {original.ran} ({original.workload}), seed {job.seed}, kernel {title}")
     if unequal:
         print(f"DIFFERS   {unequal[0]}")
         if len(unequal) > 1:
             print(f"          and {len(unequal) - 1} more")
     else:
-        print(f"same      all {count} iterations of the boot up to it, with every finding at its time")
-    for finding in again[-1].findings if again and not unequal else ():
+        print(f"same      {original.before} of the boot up to it, with every finding at its time")
+    for finding in () if unequal else findings:
         print(f"  at {finding.get('timestamp')} s of the guest's time: {headline(finding)}")
     for name, file in _files(log_dir).items():
         print(f"{name:9} {file}")

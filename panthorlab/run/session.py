@@ -70,6 +70,8 @@ class Session:
         self.spent = ""
         """Why this boot is no good for further tests, though the board lives."""
         self._digest: RunDigest | None = None
+        self.last_ran = ""
+        """What the running test ran last, as its markers name it."""
 
     @cached_property
     def driver(self) -> Driver:
@@ -140,6 +142,7 @@ class Session:
         if window.gap:
             raise EvidenceError(f"{' '.join(argv)}: records of the kernel log were lost")
         self._between.send_unexpected(window, expected)
+        self._end_after(self.last_ran)
         return ProgramResult(report, window.findings)
 
     def findings_expected(self, kinds: Collection[str]) -> AbstractContextManager[Callable[[], list[Finding]]]:
@@ -247,7 +250,7 @@ class Session:
         """What runs from now on is the suite's, until another one begins."""
         if self._meter is not None and suite != self._suite and self.died is None:
             self._meter.begin(self.board.shell, suite)
-        self._suite = suite
+        self._suite, self.last_ran = suite, ""
 
     def end_measuring(self) -> None:
         """What has run so far is all of this boot."""
@@ -311,11 +314,14 @@ class Session:
     def _send_iteration(self, iteration: Iteration) -> None:
         self._between.send()  # first: what is on record as done is not run again, so its faults must be there, too
         self._emit(iteration)
-        if iteration.id == self.job_description.until:
+        self._end_after(iteration.id)
+
+    def _end_after(self, ran: str) -> None:
+        if ran == self.job_description.until:
             import pytest
 
             self.emit_end(complete=True)
-            pytest.exit(f"{iteration.id} was the last to run", returncode=0)
+            pytest.exit(f"{ran} was the last to run", returncode=0)
 
     def _run_batch(
         self,
@@ -325,17 +331,12 @@ class Session:
         provoked: frozenset[str] = frozenset(),
     ) -> Batch:
         prefix = f"{self.job_description.boot}.{next(self._batches)}"
+        self.last_ran = f"{prefix}-1"
         self._between.provoked(prefix, provoked)
         batch = Batch(
-            self.board,
-            self.log,
-            workload,
-            prefix=prefix,
-            count=count,
-            log_deadline=LOG_DEADLINE,
-            on_result=on_result,
+            self.board, self.log, workload, prefix=prefix, count=count, log_deadline=LOG_DEADLINE, on_result=on_result,
             once=self.once,
-        )
+        )  # fmt: skip
         try:
             batch.run()
         except BootError as error:  # nothing more can be learnt on a kernel in this state

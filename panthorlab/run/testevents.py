@@ -38,14 +38,20 @@ def _status_of(error: BaseException) -> int:
     return error.exit_status if isinstance(error, PanthorlabError) else LabError.exit_status
 
 
-def test_event(name: str, call: pytest.CallInfo[None], report: pytest.TestReport) -> Tested:
-    """The event of a test called SUITE::TEST."""
+def test_event(name: str, call: pytest.CallInfo[None], report: pytest.TestReport, last: str) -> Tested:
+    """The event of a test called SUITE::TEST. `last`: the last program that ran on the board before."""
     outcome, blame = _judge(call.excinfo, report)
     message = "" if report.passed else _text(call.excinfo.value) if call.excinfo else str(report.longrepr)
     message = _ADDRESS.sub("", message)
     suite, _, test = name.partition("::")
     return Tested(
-        suite=suite, test=test, outcome=outcome, blame=blame, message=message[:4000], seconds=round(report.duration, 3)
+        suite=suite,
+        test=test,
+        outcome=outcome,
+        blame=blame,
+        message=message[:4000],
+        seconds=round(report.duration, 3),
+        last=last if call.when != "setup" else "",  # before it, the programs are those of other tests
     )
 
 

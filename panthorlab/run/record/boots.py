@@ -128,7 +128,8 @@ class LogGap(OfBoot, event="log-gap"):
 
 @dataclass(frozen=True, kw_only=True)
 class Tested(OfBoot, event="test"):
-    """A test that counts nothing has ended. `proof`: it is no test of a suite, but what its counts rest on."""
+    """A test that counts nothing has ended. `proof`: it is no test of a suite, but what its counts rest on. `last`: the
+    last program that it ran, as the kernel log's markers name it; empty if none."""
 
     suite: str
     test: str
@@ -137,6 +138,7 @@ class Tested(OfBoot, event="test"):
     message: str
     seconds: Seconds
     proof: bool = False
+    last: str = ""
 
     @property
     def name(self) -> str:

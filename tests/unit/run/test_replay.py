@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 
 from panthorlab.cli import main as cli
 from panthorlab.errors import UsageError
+from panthorlab.jsonvalue import JsonObject
 from panthorlab.outcome import Outcome
 from panthorlab.run.dependence import FILE, changed, dependence, read_kept
 from panthorlab.run.job import Job
-from panthorlab.run.record import Event, Iteration
+from panthorlab.run.original import Before, before, differences, find_original, findings_of, parts_of
+from panthorlab.run.record import Event, Iteration, Marker, StrayEvent, Tested
 from panthorlab.run.record.codec import encode
 from panthorlab.run.record.log import EventLog
-from panthorlab.run.replay import differences, find_original, refuse_others
+from panthorlab.run.replay import refuse_others
 
 from .recorded import typed
 
@@ -33,10 +35,14 @@ def iterations(count: int) -> list[Iteration]:
     return [cast(Iteration, event) for event in ran]
 
 
+def unequal(then: list[Iteration], now: list[Iteration]) -> list[str]:
+    return list(differences(Before(tuple(then)), Before(tuple(now))))
+
+
 def test_what_the_host_wrote_down_when_does_not_count() -> None:
     then = iterations(3)
-    assert list(differences(then, [replace(event, time=7.0, boot="", arm="") for event in then])) == []
-    assert list(differences(then, [*then, *iterations(4)[3:]])) == []
+    assert unequal(then, [replace(event, time=7.0, boot="", arm="") for event in then]) == []
+    assert unequal(then, [*then, *iterations(4)[3:]]) == []
 
 
 @given(st.integers(0, 4), st.sampled_from(["us", "outcome", "findings", "message"]))
@@ -44,16 +50,96 @@ def test_any_difference_is_found_with_the_iteration_and_the_field(which: int, fi
     then, now = iterations(5), iterations(5)
     value = {"us": 1, "outcome": Outcome.FAIL, "findings": (FINDING,), "message": "x"}[field]
     now[which] = replace(now[which], **{field: value})  # type: ignore[arg-type]
-    assert list(differences(then, now)) == [f"iteration a1.1.1-{which + 1}: {field}"]
+    assert unequal(then, now) == [f"iteration a1.1.1-{which + 1}: {field}"]
 
 
 @given(st.integers(0, 4))
 def test_a_replay_that_ended_early_is_not_the_same(count: int) -> None:
-    assert list(differences(iterations(5), iterations(count))) == [f"iteration a1.1.1-{count + 1}: it was not reached"]
+    assert unequal(iterations(5), iterations(count)) == [f"iteration a1.1.1-{count + 1}: it was not reached"]
 
 
-def record(folder: Path, facts: Mapping[str, Any]) -> Path:
-    """A run of one boot with two iterations."""
+def ended(name: str, last: str, outcome: Outcome = Outcome.PASS) -> Tested:
+    suite, _, test = name.partition("::")
+    return Tested(boot="a1.1", suite=suite, test=test, outcome=outcome, blame=None, message="", seconds=0.1, last=last)
+
+
+def stray(program: str, delay: float | None, at: float, kind: str = "warning") -> StrayEvent:
+    finding: JsonObject = {"kind": kind, "signature": kind, "timestamp": at}
+    return StrayEvent(boot="a1.1", finding=finding, marker=Marker(program, "w", delay))
+
+
+PROGRAMS = (
+    ended("s::first", "a1.1.2-1"),
+    stray("a1.1.2-1", 0.1, 1.0),  # behind the first test's
+    stray("a1.1.3-1", None, 2.0),  # while that ran
+    stray("a1.1.3-1", 0.1, 3.0),  # behind it
+    ended("s::second", "a1.1.4-1", Outcome.FAIL),
+    ended("s::skipped", "", Outcome.SKIP),
+)
+
+
+def test_of_a_boot_counts_what_was_before_the_program_and_what_came_of_it() -> None:
+    events = [*iterations(2), *PROGRAMS]
+    found = before("a1.1.3-1", events)
+    assert [one.id for one in found.iterations] == ["a1.1.1-1", "a1.1.1-2"]
+    assert [one.name for one in found.tests] == ["s::first"]
+    assert [one.finding["timestamp"] for one in found.strays] == [1.0, 2.0]
+    assert [finding["timestamp"] for finding in findings_of("a1.1.3-1", events)] == [2.0]
+    assert before("a1.1.1-1", events) == Before(tuple(iterations(1)))
+
+
+@pytest.mark.parametrize(
+    ("which", "other", "told"),
+    [
+        (0, ended("s::first", "a1.1.2-1", Outcome.FAIL), "test s::first: "),
+        (0, ended("s::first", "a1.1.1-3"), "test s::first: "),
+        (1, stray("a1.1.2-1", 0.1, 1.0, "oops"), "between iterations the kernel said oops"),
+        (2, stray("a1.1.3-1", None, 2.5), "between iterations the kernel said warning"),
+    ],
+)
+def test_what_tests_and_the_kernel_said_otherwise_is_a_difference(which: int, other: Event, told: str) -> None:
+    changed = [*PROGRAMS[:which], other, *PROGRAMS[which + 1 :]]
+    then, now = before("a1.1.3-1", PROGRAMS), before("a1.1.3-1", changed)
+    assert [text.startswith(told) for text in differences(then, now)] == [True]
+
+
+@pytest.mark.parametrize(("left_out", "told"), [(0, "test s::first"), (2, "finding warning")])
+def test_what_a_replay_has_not_is_a_difference(left_out: int, told: str) -> None:
+    fewer = [event for at, event in enumerate(PROGRAMS) if at != left_out]
+    then, now = before("a1.1.3-1", PROGRAMS), before("a1.1.3-1", fewer)
+    assert list(differences(then, now)) == [f"{told}: it was not reached"]
+
+
+@pytest.mark.parametrize(
+    ("text", "run", "ran"),
+    [
+        ("runs/a:b1.1.2-1", "runs/a", "b1.1.2-1"),
+        ("runs/a:s::test[x:y/z]", "runs/a", "s::test[x:y/z]"),
+        ("/odd:run:b1.1.2-1", "/odd:run", "b1.1.2-1"),
+        ("/odd:run:s::t", "/odd:run", "s::t"),
+    ],
+)
+def test_a_test_is_named_as_an_iteration_is(text: str, run: str, ran: str) -> None:
+    assert parts_of(text) == (run, ran)
+
+
+def test_a_program_of_a_test_is_found_by_its_own_name_or_the_tests(tmp_path: Path) -> None:
+    run = record(tmp_path, {"time": "exact"}, PROGRAMS)
+    log_dir = run / "boots/a1.1"
+    log_dir.mkdir(parents=True)
+    (log_dir / "job.json").write_text(json.dumps(encode(job(run))))
+    (log_dir / "kmsg.log").write_text("14,1,1,-;panthorlab: begin id=a1.1.4-1 workload=gpu-job/store boot=x\n")
+    for name in ("a1.1.4-1", "s::second"):
+        original = find_original(str(run), name)
+        assert (original.ran, original.workload, original.findings) == ("a1.1.4-1", "gpu-job/store", ())
+    for name in ("s::skipped", "s::none", "a1.1.9-1", "../a-1"):
+        with pytest.raises(UsageError) as refused:
+            find_original(str(run), name)
+        assert refused.value.hint
+
+
+def record(folder: Path, facts: Mapping[str, Any], more: Sequence[Event] = ()) -> Path:
+    """A run of one boot with two iterations, and `more`."""
     run = folder / "run"
     run.mkdir()
     start = {"event": "run-start", "options": {"expect": "fix"}}
@@ -62,7 +148,7 @@ def record(folder: Path, facts: Mapping[str, Any]) -> Path:
     board = {"event": "board", "boot": "a1.1", "name": "b", "facts": dict(facts), "boot_id": "x", "side": "after"}
     events: list[Event] = typed([start, kernel, boot, board])
     with EventLog(run) as log:
-        for event in (*events, *iterations(2)):
+        for event in (*events, *iterations(2), *more):
             log.append(event)
     return run
 
@@ -88,7 +174,7 @@ def test_what_ran_in_the_hosts_time_is_refused(tmp_path: Path, facts: dict[str, 
 
 def test_an_iteration_that_never_ran_is_refused(tmp_path: Path) -> None:
     run = record(tmp_path, {"time": "exact"})
-    with pytest.raises(UsageError, match=r"no iteration a1\.1\.1-3"):
+    with pytest.raises(UsageError, match=r"no iteration or program a1\.1\.1-3"):
         find_original(str(run), "a1.1.1-3")
 
 
@@ -100,7 +186,7 @@ def test_its_boot_up_to_it_is_found(tmp_path: Path) -> None:
     (run / "boots/a1.1/job.json").write_text(json.dumps(encode(wanted)))
     original = find_original(str(run), "a1.1.1-1")
     assert original.job == wanted
-    assert [event.id for event in original.before] == ["a1.1.1-1"]
+    assert [event.id for event in original.before.iterations] == ["a1.1.1-1"]
 
 
 @pytest.mark.parametrize("missing", ["board.yaml", "test_x.py"])

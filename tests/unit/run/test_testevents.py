@@ -28,7 +28,7 @@ def test_addresses_of_this_process_are_not_told(said: str, told: str) -> None:
 
     call = pytest.CallInfo.from_call(fail, "call")
     report = pytest.TestReport("t", ("f", 0, "t"), {}, "failed", None, "call")
-    assert testevents.test_event("suite::test", call, report).message == told
+    assert testevents.test_event("suite::test", call, report, "").message == told
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,14 @@ def test_several_errors_of_a_clean_up_are_each_judged(
 
     call = pytest.CallInfo.from_call(clean_up, "teardown")
     report = pytest.TestReport("t", ("f", 0, "t"), {}, "failed", None, "teardown")
-    event = testevents.test_event("suite::test", call, report)
+    event = testevents.test_event("suite::test", call, report, "a1.1.4-1")
     assert (event.outcome, event.blame) == outcome
     assert testevents.status_of(group) == status
     assert "a VM is left\n" in event.message
+    assert event.last == "a1.1.4-1"
+
+
+def test_what_ran_before_a_test_that_could_not_begin_is_not_its_own() -> None:
+    call = pytest.CallInfo.from_call(lambda: pytest.skip("no"), "setup")
+    report = pytest.TestReport("t", ("f", 0, "t"), {}, "skipped", None, "setup")
+    assert testevents.test_event("suite::test", call, report, "a1.1.4-1").last == ""
