@@ -184,10 +184,15 @@ def _record_parser(parser: argparse.ArgumentParser) -> None:
 
 def _replay_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "iteration", metavar="RUN:ITERATION", help="for instance runs/20261122-231500-1a2b:after1.1.3-17"
+        "iteration",
+        metavar="RUN:ITERATION",
+        help="for instance runs/20261122-231500-1a2b:after1.1.3-17; of a test RUN:SUITE::TEST (the last program that it "
+        "ran, where it failed if it has), or the program as the kernel log names it: RUN:after1.1.49-1",
     )
     parser.add_argument(
-        "--trace-functions", action="store_true", help="print the calls of panthor's functions, with instruction counts"
+        "--trace-functions",
+        action="store_true",
+        help="print the calls of panthor's functions and of DRM's scheduler, with instruction counts",
     )
     parser.add_argument(
         "--gdb",

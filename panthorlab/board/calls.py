@@ -15,6 +15,8 @@ from panthorlab.kernel.symbols import FunctionSymbol, exits, functions
 
 LOG_WRITE: Final = "devkmsg_write"
 """The kernel's function behind each message that a program writes to /dev/kmsg, markers of iterations among them."""
+_SCHEDULER: Final = "drm_sched_"
+"""Half of what becomes of a job is done there: drivers/gpu/drm/scheduler."""
 WAITING: Final = "stopped, waiting for gdb: "
 """Beginning of what a board says of its progress while the guest is stopped for gdb; the command for it follows."""
 UNSTOPPED: Final = "not stopped for gdb: "
@@ -32,8 +34,8 @@ class CodePlace:
 
 @dataclass(frozen=True)
 class DriverCode:
-    """`places`: where panthor's functions, and `LOG_WRITE`, are entered and left. `functions`: panthor's alone, and
-    their cold parts, by address."""
+    """`places`: where panthor's functions, those of DRM's scheduler, and `LOG_WRITE`, are entered and left. `functions`:
+    panthor's alone, and their cold parts, by address."""
 
     places: Mapping[int, CodePlace]
     functions: Sequence[FunctionSymbol]
@@ -79,12 +81,16 @@ def driver_code(kernel: Kernel) -> DriverCode:
     left = {at: function.name for function in found for at in exits(function, cold)}
     entered = {function.address: function.name for function in found if not function.cold}
     places = {at: CodePlace(name, at in entered, at in left) for at, name in (left | entered).items()}
-    own = {one.address: one for one in found if one.code and one.name != LOG_WRITE}  # of aliases, one
+    own = {one.address: one for one in found if one.code and _own(one.name, one.file)}  # of aliases, one
     return DriverCode(places, [own[address] for address in sorted(own)])
 
 
+def _own(name: str, file: str) -> bool:
+    return (file or name).startswith(f"{PANTHOR.name}_")
+
+
 def _wanted(name: str, file: str) -> bool:
-    return (file or name).startswith(f"{PANTHOR.name}_") or name == LOG_WRITE
+    return _own(name, file) or name.startswith(_SCHEDULER) or name == LOG_WRITE
 
 
 def stack_size(config: str) -> int:

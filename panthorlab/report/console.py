@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from typing import TextIO
 
 from panthorlab.outcome import Role, Side
-from panthorlab.report.faults import headline, once_more, owner, place, telling
+from panthorlab.report.faults import again, headline, once_more, owner, place, telling
 from panthorlab.report.leftout import not_run
 from panthorlab.report.model import RunReport
 from panthorlab.report.text import counts, direction, fit, interval, pad, plain, seconds, width, wrap
@@ -188,6 +188,8 @@ def _foot(report: RunReport, columns: int, paint: _Paint) -> list[str]:
     shown += _limited(
         [line for reason in reasons for line in wrap(plain(reason), columns, first="  - ", rest="    ")], 8, "reasons"
     )
+    worse = (again(report, test) for test in verdict.tests if test.verdict is Verdict.REGRESSED)
+    shown += [f"    again: {command}" for command in worse if command][:1]
     shown += _surprises(report, columns)
     for line in report.coverage_lines:
         shown += wrap(plain(line), columns, first="lines   ", rest="        ")[:3]

@@ -6,9 +6,10 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 
-from panthorlab.outcome import Role, Side
+from panthorlab.outcome import Outcome, Role, Side
 from panthorlab.report.model import RunReport
 from panthorlab.report.text import plain
+from panthorlab.verdict.model import TestVerdict
 
 FIELDS = (
     "kind",
@@ -79,10 +80,20 @@ def place(finding: FindingFields) -> str:
 
 
 def once_more(report: RunReport, finding: FindingFields) -> str:
-    """The command that repeats the iteration of a finding; empty if that cannot be had: it is for exact time."""
-    if report.board.facts.get("time") != "exact" or finding.get("iteration") is None:
+    """The command that repeats the iteration of a finding, or the program of a test that it came of; empty if that
+    cannot be had: it is for exact time."""
+    ran = finding.get("iteration") or finding.get("program")
+    if report.board.facts.get("time") != "exact" or ran is None:
         return ""
-    return plain(f"panthorlab replay {report.run_dir}:{finding['iteration']}")
+    return plain(f"panthorlab replay {report.run_dir}:{ran}")
+
+
+def again(report: RunReport, test: TestVerdict) -> str:
+    """The same of a test that fails on a side, on the plain kernel."""
+    failed = Outcome.FAIL in (test.before, test.after) and not test.proof
+    if report.board.facts.get("time") != "exact" or test.variant or not failed:
+        return ""
+    return plain(f"panthorlab replay {shlex.quote(f'{report.run_dir}:{test.name}')}")
 
 
 def repeating(report: RunReport) -> tuple[str, ...]:

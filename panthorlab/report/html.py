@@ -17,7 +17,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from panthorlab.outcome import Side
-from panthorlab.report.faults import FindingFields, headline, once_more, owner, place, repeating
+from panthorlab.report.faults import FindingFields, again, headline, once_more, owner, place, repeating
 from panthorlab.report.model import RunReport
 from panthorlab.report.plots import strips, whisker
 from panthorlab.report.text import counts, direction, fact, interval, seconds, xml_text
@@ -46,6 +46,7 @@ def render(report: RunReport, timeline: Timeline | None = None) -> str:
         coverage_heads=[f"{side}: functions, lines" for side in coverage],
         covered=[(name, [one.suites.get(name, ()) for one in coverage.values()]) for name in suites],
         boots=_boots,
+        again=lambda test: again(report, test),
         counts=counts,
         interval=interval,
         direction=direction,

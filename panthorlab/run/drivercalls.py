@@ -38,7 +38,9 @@ class Span:
 def span_of(
     iteration: str, log: Iterable[LogRecord], passed: Iterable[Passed | CpuHeld], places: Mapping[int, CodePlace]
 ) -> Span:
-    """Where an iteration lies. Raises LabError if log and calls do not agree."""
+    """Where an iteration lies; one of which the kernel died has no end marker, and lies up to the last that is known.
+    Raises LabError if log and calls do not agree."""
+    passed = list(passed)
     writes = [one.count for one in passed if isinstance(one, Passed) and _is_log_write(places[one.address])]
     messages = [record for record in log if record.facility]  # the kernel's own have facility 0
     if len(messages) > len(writes):
@@ -46,8 +48,9 @@ def span_of(
     written = list(zip(messages, writes, strict=False))
     begin = next((one for one in written if one[0].text.startswith(f"panthorlab: begin id={iteration} ")), None)
     end = next((count for record, count in written if record.text == f"panthorlab: end id={iteration}"), None)
-    if begin is None or end is None or begin[0].timestamp is None:
+    if begin is None or begin[0].timestamp is None:
         raise LabError(f"the kernel log has no markers of {iteration}")
+    end = end if end is not None else passed[-1].count + 1
     return Span(begin[1], end, begin[1] * INSTRUCTION_SECONDS - begin[0].timestamp)
 
 
@@ -87,7 +90,8 @@ def calls(passed: Iterable[Passed | CpuHeld], places: Mapping[int, CodePlace], s
 
 def render(iteration: str, span: Span, made: Iterable[DriverCall]) -> Iterator[str]:
     """A line for each call in the span, below two about them."""
-    yield f"# calls of panthor's functions in {iteration}: instructions before it, the guest's time in s, kernel stack"
+    whose = "panthor's functions and DRM's scheduler"
+    yield f"# calls of {whose} in {iteration}: instructions before it, the guest's time in s, kernel stack"
     yield f"# the clock of the kernel log is {span.ahead:.6f} s behind the guest's time"
     for call in made:
         if span.begin <= call.count < span.end:

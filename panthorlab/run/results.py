@@ -196,7 +196,8 @@ def kernel_refs(events: Events) -> dict[Side, KernelRef]:
 
 
 def findings(events: Events) -> list[Mapping[str, object]]:
-    """All findings with where they were made, in the order they were recorded."""
+    """All findings with where they were made, in the order they were recorded: in an iteration, a test's program, or
+    between."""
     found: list[Mapping[str, object]] = []
     names = {start.boot: start.variant for start in _of(events, record.BootStart)}
     for event in events:
@@ -208,7 +209,9 @@ def findings(events: Events) -> list[Mapping[str, object]]:
             where |= {"iteration": event.id, "workload": label(event.workload, variant)}
             found += [{**finding, **where} for finding in event.findings]
         else:
-            found.append({**event.finding, **where})
+            marker = event.marker or record.Marker()
+            program = {"program": marker.id} if marker.id and marker.delay is None else {}
+            found.append({**event.finding, **where, **program})
     return found
 
 

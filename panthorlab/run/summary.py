@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
+from panthorlab.board.boardtime import TimeName
 from panthorlab.jsonvalue import Json, JsonObject
 from panthorlab.outcome import Blame, Outcome, Role
 from panthorlab.report import leftout
@@ -17,6 +19,7 @@ from panthorlab.report.coverage import driver_text
 from panthorlab.report.faults import headline
 from panthorlab.run.known import known_of, only_known
 from panthorlab.run.record import (
+    BoardUp,
     BootEnd,
     BootStart,
     Event,
@@ -40,6 +43,8 @@ from panthorlab.verdict import KnownFinding
 from panthorlab.verdict.sightings import BOOT_IN_LISTS, without_known
 
 SHOWN: Final = 10
+LINES: Final = 12
+"""Of what is said of one failure, on the terminal: a splat of the kernel has fifty."""
 NO_END: Final = "the run did not reach its end"
 
 
@@ -238,14 +243,35 @@ def _lines(made: Summary, run_dir: Path, events: Sequence[Event]) -> Iterator[st
     yield f"tests: {passed} of {len(made.tests)} passed"
     for kind, lines in (("FAILED", made.failed), ("ERROR", made.errors), ("note", made.notes)):
         for line in lines[:SHOWN]:
-            yield f"{kind} {line}"
+            yield f"{kind} {_short(line)}"
         if len(lines) > SHOWN:
             yield f"… and {len(lines) - SHOWN} more"
     for one in coverage(events).values():
         yield f"coverage: {driver_text(one)}; per suite and function: {run_dir / 'coverage'}"
     if page := write_page(run_dir, events):
         yield f"timeline of a fault: {page}"
+    if ran := _repeatable(events):
+        yield f"again: panthorlab replay {shlex.quote(f'{run_dir}:{ran}')}"
     yield f"run: {run_dir}"
+
+
+def _short(text: str) -> str:
+    lines = text.splitlines()
+    if len(lines) <= LINES:
+        return text
+    return "\n".join([*lines[:LINES], f"  … {len(lines) - LINES} more lines, in pytest.log and kmsg.log of the boot"])
+
+
+def _repeatable(events: Sequence[Event]) -> str:
+    """The first iteration or test that failed in exact time; empty if none has."""
+    exact = {one.boot for one in events if isinstance(one, BoardUp) and one.facts.get("time") == TimeName.EXACT}
+    for event in events:
+        match event:
+            case Iteration(outcome=Outcome.FAIL, boot=boot, role=role) if boot in exact and role is not Role.WATCH:
+                return event.id
+            case Tested(outcome=Outcome.FAIL, boot=boot, last=last) if boot in exact and last:
+                return event.name
+    return ""
 
 
 def _json(made: Summary, run_dir: Path, events: Sequence[Event]) -> dict[str, Json]:
