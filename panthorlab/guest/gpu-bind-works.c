@@ -10,7 +10,6 @@
 
 #include "files.h"
 #include "gpu.h"
-#include "held.h"
 #include "ktap.h"
 #include "sentinel.h"
 
@@ -69,13 +68,4 @@ int revives(const struct bind *b)
 	while (ret && now_us() < deadline)
 		ret = works(b);
 	return ret;
-}
-
-/* That the kernel holds no more than it did @before (held_kib()): objects of its own, and buffers of the driver's. */
-int keeps_nothing(const struct bind *b, long before, long tolerable)
-{
-	const long more = held_more(before, tolerable, SETTLE_MS);
-
-	out("# info kept_kb=%ld\n", more);
-	return more > tolerable && !b->lenient ? fail(0, "%ld KiB are kept", more) : 0;
 }

@@ -32,7 +32,6 @@ int driver_lines(struct bind *b, bool at_work);
 
 int set_autosuspend(const struct bind *b, unsigned int ms);
 int works(const struct bind *b);
-int keeps_nothing(const struct bind *b, long before, long tolerable);
 int revives(const struct bind *b);
 
 /* What processes do with the GPU from when they have been started until they are killed. */
