@@ -34,7 +34,7 @@ class CodePlace:
 
 @dataclass(frozen=True)
 class DriverCode:
-    """`places`: where panthor's functions, those of DRM's scheduler, and `LOG_WRITE`, are entered and left. `functions`:
+    """`places`: where panthor's functions, those of DRM's scheduler and `LOG_WRITE` are entered and left. `functions`:
     panthor's alone, and their cold parts, by address."""
 
     places: Mapping[int, CodePlace]
