@@ -146,6 +146,36 @@ def test_an_iteration_comes_back(run_dir: Path, cli: Cli, tmp_path: Path) -> Non
     assert done.json["differences"]
 
 
+FAILING = """
+def test_well(session):
+    session.job("store")
+
+def test_unwell(session):
+    session.job("store")
+    assert session.program("gpu-job", "--mode", "bad-store").findings == ()
+
+def test_behind(session):
+    session.job("store")
+"""
+
+
+def test_what_a_test_ran_comes_back(run_dir: Path, cli: Cli, tmp_path: Path) -> None:
+    """By the test's name: the program that failed it, with what was before in its boot, and nothing behind it."""
+    run, suite = tmp_path / "run", tmp_path / "test_mine.py"
+    suite.write_text(FAILING)
+    cli("run", "--kernel", f"{run_dir}:before", "--seed", 5, "--suite", suite, "--boots", 1, "--output", run)
+    tests = [event for event in boots(run) if event["event"] == "test"]
+    assert [event["outcome"] for event in tests[:2]] == ["PASS", "FAIL"]
+    done = cli("replay", f"{run}:mine::test_unwell", "--trace-functions", "--output", tmp_path / "replay")
+    assert done.exit == 0, done.stderr
+    assert (done.json["iteration"], done.json["tests"]) == (tests[1]["last"], 1)
+    assert "mmu-fault" in {finding["kind"] for finding in done.json["findings"]}
+    calls = Path(done.json["files"]["calls"]).read_text()
+    assert {"panthor_open", "drm_sched_run_job_work"} <= {line.split()[-1] for line in calls.splitlines()}
+    again = [event["test"] for event in boots(tmp_path / "replay") if event["event"] == "test"]
+    assert again == ["test_well"]
+
+
 @pytest.mark.wide
 def test_a_fault_is_seen_in_gdb_before_it_comes(run_dir: Path, cli: Cli, tmp_path: Path) -> None:
     """The traced boot is as on record; the stopped one is as the traced one, up to the stop and after it."""
