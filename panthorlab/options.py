@@ -186,8 +186,8 @@ def _replay_parser(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "iteration",
         metavar="RUN:ITERATION",
-        help="for instance runs/20261122-231500-1a2b:after1.1.3-17; of a test RUN:SUITE::TEST (the last program that "
-        "it ran, where it failed if it has), or the program as the kernel log names it: RUN:after1.1.49-1",
+        help="for instance runs/20261122-231500-1a2b:after1.1.3-17; of a test RUN:SUITE::TEST (the program that "
+        "failed it, or else the last that it ran), or the program as the kernel log names it: RUN:after1.1.49-1",
     )
     parser.add_argument(
         "--trace-functions",

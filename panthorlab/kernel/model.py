@@ -50,3 +50,13 @@ class Kernel:
     @property
     def modules_dir(self) -> Path:
         return self.path / "modules"
+
+    def has_config(self, *options: str) -> bool:
+        """Whether it was built with all of these options (`CONFIG_KASAN`), built in or as modules. Raises OSError."""
+        lines = set((self.path / "config").read_text().splitlines())
+        return all(lines & {f"{option}=y", f"{option}=m"} for option in options)
+
+    def contains(self, text: bytes) -> bool:
+        """Whether its image or one of its modules has `text`. Raises OSError."""
+        images = (self.path / "vmlinux", *sorted(self.modules_dir.glob("*.ko")))
+        return any(text in image.read_bytes() for image in images if image.is_file())

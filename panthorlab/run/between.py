@@ -40,8 +40,9 @@ class Between:
             self._emit(LogGap(after=since.id if since else ""))
         self._gaps_sent = len(gaps)
 
-    def send_unexpected(self, window: Window, expected: frozenset[str]) -> None:
-        """What a program outside iterations left in the log, but for what it was to provoke."""
-        for finding in window.findings:
-            if finding.kind not in expected:
-                self._emit(StrayEvent(finding=as_json(finding), marker=Marker(window.id, window.workload)))
+    def send_unexpected(self, window: Window, expected: frozenset[str]) -> bool:
+        """What a program outside iterations left in the log, but for what it was to provoke. Whether there was any."""
+        unexpected = [finding for finding in window.findings if finding.kind not in expected]
+        for finding in unexpected:
+            self._emit(StrayEvent(finding=as_json(finding), marker=Marker(window.id, window.workload)))
+        return bool(unexpected)

@@ -67,8 +67,8 @@ def parts_of(text: str) -> tuple[str, str]:
 
 
 def find_original(run: str, ran: str) -> Original:
-    """`ran`: an iteration, a program that a test ran, or SUITE::TEST: the last program of a boot in which that failed,
-    or else passed. Raises UsageError if there is no such, or it cannot be repeated."""
+    """`ran`: an iteration, a program that a test ran, or SUITE::TEST: the program that failed it in a boot, or else the
+    last that it ran. Raises UsageError if there is no such, or it cannot be repeated."""
     events = read_run(Path(run))
     wanted = _last_of(run, ran, events) if "::" in ran else ran
     iteration = next((one for one in events if isinstance(one, Iteration) and one.id == wanted and not one.cut), None)

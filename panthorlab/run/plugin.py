@@ -322,7 +322,8 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
     ):
         job = item.config.stash[_JOB]
         if name_of(item) not in job.done_tests and job.extra is None:
-            item.config.stash[_EMIT](test_event(name_of(item), call, report, booted.last_ran if booted else ""))
+            last = booted.repeated.wanted if booted else ""
+            item.config.stash[_EMIT](test_event(name_of(item), call, report, last))
     if call.excinfo is not None and report.outcome == "failed":
         item.stash[_FAILED] = True
         item.config.stash[_BLAMED].add(status_of(call.excinfo.value))

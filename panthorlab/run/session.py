@@ -33,6 +33,7 @@ from panthorlab.run.quota import run_share
 from panthorlab.run.ran import Iterated as Iterated
 from panthorlab.run.ran import ProgramResult as ProgramResult
 from panthorlab.run.record import Behave, Iteration, Misbehave, Note, OfBoot
+from panthorlab.run.repeated import Repeated
 from panthorlab.run.workload import Workload
 
 PROGRAM_TIMEOUT: Final = 30.0
@@ -70,8 +71,7 @@ class Session:
         self.spent = ""
         """Why this boot is no good for further tests, though the board lives."""
         self._digest: RunDigest | None = None
-        self.last_ran = ""
-        """What the running test ran last, as its markers name it."""
+        self.repeated = Repeated()
 
     @cached_property
     def driver(self) -> Driver:
@@ -118,6 +118,7 @@ class Session:
         """Run one program as `program` does; fails the test unless all of its KTAP subtests pass."""
         result = self.program(*argv, timeout=timeout, name=name, env=env)
         if not result.report.ok:
+            self.repeated.fails()
             lines = [line for line in result.report.lines if not line.startswith("ok ")]
             raise AssertionError(f"{' '.join(argv)}: {result.report.why}\n" + "\n".join(lines))
         return result
@@ -141,8 +142,9 @@ class Session:
             raise EvidenceError(f"{' '.join(argv)}: its report or its log is incomplete")
         if window.gap:
             raise EvidenceError(f"{' '.join(argv)}: records of the kernel log were lost")
-        self._between.send_unexpected(window, expected)
-        self._end_after(self.last_ran)
+        if self._between.send_unexpected(window, expected):
+            self.repeated.fails()
+        self._end_after(str(window.id))
         return ProgramResult(report, window.findings)
 
     def findings_expected(self, kinds: Collection[str]) -> AbstractContextManager[Callable[[], list[Finding]]]:
@@ -193,8 +195,7 @@ class Session:
 
     def has_config(self, *options: str) -> bool:
         """Whether the kernel was built with all of these options (`CONFIG_KASAN`), built in or as modules."""
-        lines = set((self.kernel.path / "config").read_text().splitlines())
-        return all(lines & {f"{option}=y", f"{option}=m"} for option in options)
+        return self.kernel.has_config(*options)
 
     @property
     def exact_time(self) -> bool:
@@ -203,8 +204,7 @@ class Session:
 
     def driver_contains(self, text: bytes) -> bool:
         """Whether the kernel or one of its modules has `text`: versions of panthor differ in what they can do."""
-        images = (self.kernel.path / "vmlinux", *sorted(self.kernel.modules_dir.glob("*.ko")))
-        return any(text in image.read_bytes() for image in images if image.is_file())
+        return self.kernel.contains(text)
 
     def gpu_param(self, name: str) -> str | None:
         """What the emulated GPU's parameter `name` was set to, by the board's file or `--param`; None if it was not."""
@@ -250,7 +250,7 @@ class Session:
         """What runs from now on is the suite's, until another one begins."""
         if self._meter is not None and suite != self._suite and self.died is None:
             self._meter.begin(self.board.shell, suite)
-        self._suite, self.last_ran = suite, ""
+        self._suite, self.repeated = suite, Repeated()
 
     def end_measuring(self) -> None:
         """What has run so far is all of this boot."""
@@ -283,10 +283,8 @@ class Session:
             self.log.close()
             self._between.send()
         emit, self._emit = self._emit, _silent
-        if self.died is not None:
-            emit(end_by(self.died, booted=True))
-        else:
-            emit(end_well(self._digest, complete=complete, spent=self.spent))
+        well = end_well(self._digest, complete=complete, spent=self.spent)
+        emit(well if self.died is None else end_by(self.died, booted=True))
 
     def send_strays(self) -> None:
         """Send out what the kernel has said outside iterations, and where its log has gaps."""
@@ -331,7 +329,7 @@ class Session:
         provoked: frozenset[str] = frozenset(),
     ) -> Batch:
         prefix = f"{self.job_description.boot}.{next(self._batches)}"
-        self.last_ran = f"{prefix}-1"
+        self.repeated.begins(f"{prefix}-1")
         self._between.provoked(prefix, provoked)
         batch = Batch(
             self.board, self.log, workload, prefix=prefix, count=count, log_deadline=LOG_DEADLINE, on_result=on_result,
@@ -341,6 +339,7 @@ class Session:
             batch.run()
         except BootError as error:  # nothing more can be learnt on a kernel in this state
             self.died = error
+            self.repeated.fails()
             raise
         self._between.send()
         return batch

@@ -39,7 +39,7 @@ def _status_of(error: BaseException) -> int:
 
 
 def test_event(name: str, call: pytest.CallInfo[None], report: pytest.TestReport, last: str) -> Tested:
-    """The event of a test called SUITE::TEST. `last`: the last program that ran on the board before."""
+    """The event of a test called SUITE::TEST. `last`: see `Tested`."""
     outcome, blame = _judge(call.excinfo, report)
     message = "" if report.passed else _text(call.excinfo.value) if call.excinfo else str(report.longrepr)
     message = _ADDRESS.sub("", message)

@@ -152,7 +152,10 @@ def test_well(session):
 
 def test_unwell(session):
     session.job("store")
-    assert session.program("gpu-job", "--mode", "bad-store").findings == ()
+    try:
+        assert session.program("gpu-job", "--mode", "bad-store").findings == ()
+    finally:
+        session.job("store")
 
 def test_behind(session):
     session.job("store")

@@ -129,7 +129,7 @@ class LogGap(OfBoot, event="log-gap"):
 @dataclass(frozen=True, kw_only=True)
 class Tested(OfBoot, event="test"):
     """A test that counts nothing has ended. `proof`: it is no test of a suite, but what its counts rest on. `last`: the
-    last program that it ran, as the kernel log's markers name it; empty if none."""
+    program that failed it, or else the last that it ran, as the kernel log's markers name it; empty if none."""
 
     suite: str
     test: str

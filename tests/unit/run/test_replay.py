@@ -23,6 +23,7 @@ from panthorlab.run.original import Before, before, differences, find_original, 
 from panthorlab.run.record import Event, Iteration, Marker, StrayEvent, Tested
 from panthorlab.run.record.codec import encode
 from panthorlab.run.record.log import EventLog
+from panthorlab.run.repeated import Repeated
 from panthorlab.run.replay import refuse_others
 
 from .recorded import typed
@@ -231,3 +232,15 @@ def test_the_command_says_how_an_iteration_is_named(capsys: pytest.CaptureFixtur
     assert cli(["replay", "nothing"]) == 2
     assert "RUN:ITERATION" in capsys.readouterr().err
     assert cli(["replay", "/nonexistent:a1.1.1-1"]) == 2
+
+
+def test_of_a_test_that_failed_the_program_that_did_is_repeated_and_not_its_clean_up() -> None:
+    ran = Repeated()
+    assert ran.wanted == ""
+    ran.begins("a1.1.2-1")
+    ran.begins("a1.1.3-1")
+    assert ran.wanted == "a1.1.3-1"
+    ran.fails()
+    ran.begins("a1.1.4-1")
+    ran.fails()
+    assert ran.wanted == "a1.1.3-1"
