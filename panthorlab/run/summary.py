@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,6 +46,12 @@ from panthorlab.verdict.sightings import BOOT_IN_LISTS, without_known
 SHOWN: Final = 10
 LINES: Final = 12
 """Of what is said of one failure, on the terminal: a splat of the kernel has fifty."""
+_UNSAID: Final = re.compile(
+    r"\s*(Mem abort info|Data abort info|(ESR|EC|SET|EA|FSC|ISV|CM|GCS) = |x\d+ *: |sp : |pstate: "
+    r"|(user|swapper) pgtable: |\[[0-9a-f]{16}\] |Hardware name: |Tainted: |Modules linked in: |Code: "
+    r"|KTAP version |1\.\.\d+|# info )"
+)
+"""Of a splat (arch/arm64/mm/fault.c, kernel/process.c) and of KTAP what says least when there is no room for all."""
 NO_END: Final = "the run did not reach its end"
 
 
@@ -242,10 +249,11 @@ def _lines(made: Summary, run_dir: Path, events: Sequence[Event]) -> Iterator[st
     passed = sum(test.outcome is Outcome.PASS for test in made.tests)
     yield f"tests: {passed} of {len(made.tests)} passed"
     for kind, lines in (("FAILED", made.failed), ("ERROR", made.errors), ("note", made.notes)):
-        for line in lines[:SHOWN]:
-            yield f"{kind} {_short(line)}"
-        if len(lines) > SHOWN:
-            yield f"… and {len(lines) - SHOWN} more"
+        shown = _alike(lines)
+        for line in shown[:SHOWN]:
+            yield f"{kind} {line}"
+        if len(shown) > SHOWN:
+            yield f"… and {len(shown) - SHOWN} more"
     for one in coverage(events).values():
         yield f"coverage: {driver_text(one)}; per suite and function: {run_dir / 'coverage'}"
     if page := write_page(run_dir, events):
@@ -255,11 +263,18 @@ def _lines(made: Summary, run_dir: Path, events: Sequence[Event]) -> Iterator[st
     yield f"run: {run_dir}"
 
 
-def _short(text: str) -> str:
-    lines = text.splitlines()
-    if len(lines) <= LINES:
-        return text
-    return "\n".join([*lines[:LINES], f"  … {len(lines) - LINES} more lines, in pytest.log and kmsg.log of the boot"])
+def _alike(texts: Sequence[str]) -> list[str]:
+    """Each once, shortened, with how often it was said: several boots tell the same."""
+    times = Counter(text.partition("\n")[0] for text in texts)
+    first = {text.partition("\n")[0]: text for text in reversed(texts)}
+    return [_short(first[head], times[head]) for head in times]
+
+
+def _short(text: str, times: int) -> str:
+    head, *rest = text.splitlines()
+    told = [line for line in rest if not _UNSAID.match(line)][: LINES - 1]
+    more = [f"  … {len(rest) - len(told)} more lines, in pytest.log and kmsg.log of the boot"]
+    return "\n".join([head + f" ({times} times)" * (times > 1), *told, *more * (len(told) < len(rest))])
 
 
 def _repeatable(events: Sequence[Event]) -> str:
