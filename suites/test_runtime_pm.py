@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 
+from panthorlab.errors import EvidenceError
 from panthorlab.run.session import Session
 from panthorlab.run.trouble import CONSEQUENCES, awake, fall_asleep, kernel_version, rebind
 
@@ -29,7 +32,13 @@ def test_job_after_each_suspend(session: Session) -> None:
 
 
 def test_latest_flush_is_read_whether_the_gpu_sleeps_or_not(session: Session) -> None:
-    session.job("flush-id", timeout=30)
+    """And on the way to sleep, when the register still answers: what is mapped then stays, and soon has no clock. An
+    emulated GPU lingers there."""
+    linger = session.misbehaving("state-late,state=suspend,ms=5,times=0") if session.board.injections else nullcontext()
+    with linger:
+        reads = int(session.job("flush-id", timeout=30).info["on_the_way"])
+    if session.board.injections and not reads:
+        raise EvidenceError("nothing was read while the GPU fell asleep")
 
 
 def test_blocked_stream_survives_suspend(session: Session) -> None:

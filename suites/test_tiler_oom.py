@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pytest
 
+from panthorlab.errors import EvidenceError
 from panthorlab.run.session import Session
 from panthorlab.run.trouble import RESIDUAL
 
@@ -32,6 +33,13 @@ def test_group_without_its_heap_dies_alone(session: Session, mode: str) -> None:
 def test_heaps_come_and_go(session: Session) -> None:
     with session.misbehaving(HUNGRY):
         session.check("gpu-heap", "--mode", "calls")
+
+
+def test_heap_for_which_there_is_too_little_memory(session: Session) -> None:
+    """It has all the chunks that were asked for, or there is none."""
+    chunks = int(session.check("gpu-heap", "--mode", "scarce").info["refused"])
+    if not chunks:
+        raise EvidenceError("no heap was refused for want of memory when one of a single chunk could be had")
 
 
 def test_groups_are_evicted_while_they_wait(session: Session) -> None:

@@ -30,6 +30,7 @@ static const struct mode modes[] = {
 	{ "wrong", "out of memory with heap contexts and counts that cannot be", 1, heap_wrong },
 	{ "calls", "HEAP_CREATE and HEAP_DESTROY where there is no pool, no VM, no room", 1,
 	  heap_calls },
+	{ "scarce", "a heap for which there is not memory enough has all its chunks, or is not there", 1, heap_scarce },
 	{ "exhausted", "a full heap and no handler: the job is given up after 5 s", 1,
 	  heap_exhausted },
 	{ "evict", "more groups than slots run out of memory all the time (--count tiler jobs)", 4,

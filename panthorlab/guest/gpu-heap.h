@@ -26,6 +26,7 @@ void heap_no_pool(struct heap_checks *checks, unsigned int count);
 void heap_wrong(struct heap_checks *checks, unsigned int count);
 void heap_calls(struct heap_checks *checks, unsigned int count);
 void heap_exhausted(struct heap_checks *checks, unsigned int count);
+void heap_scarce(struct heap_checks *checks, unsigned int count);
 
 void heap_evict(struct heap_checks *checks, unsigned int count);
 void heap_last_slot(struct heap_checks *checks, unsigned int count);

@@ -10,6 +10,8 @@
  *                   handle given to a group that is half made: that one must not be destroyed
  *   --mode bo       BO_CREATE is interrupted, and its handle closed before it is returned
  *   --mode heap     TILER_HEAP_CREATE is interrupted, and its VM destroyed: no heap is made in that
+ *   --mode label    BO_SET_LABEL is interrupted, and the buffer given another label: the one before is
+ *                   freed once
  *
  * No two CPUs have to meet in a window. All threads share one CPU; the director, which has the
  * highest priority, wakes up by a timer in the middle of an actor's call, and decides who goes on
@@ -143,7 +145,7 @@ static const struct mode {
 	int (*run)(struct race *race);
 } modes[] = {
 	{ "group", race_group }, { "vm", race_vm }, { "create", race_create },
-	{ "reuse", race_reuse }, { "bo", race_bo }, { "heap", race_heap },
+	{ "reuse", race_reuse }, { "bo", race_bo }, { "heap", race_heap }, { "label", race_label },
 };
 
 /* One CPU for all, and the director before everybody else. */
@@ -169,7 +171,7 @@ static int prepare(struct race *race)
 
 static void usage(FILE *stream)
 {
-	fputs("usage: gpu-race --mode group|vm|create|reuse|bo|heap [--count N] [--limit-ms T]\n"
+	fputs("usage: gpu-race --mode group|vm|create|reuse|bo|heap|label [--count N] [--limit-ms T]\n"
 	      "  --count: end when a call was interrupted so often where it matters\n"
 	      "  --limit-ms: or after this time (15000)\n", stream);
 }

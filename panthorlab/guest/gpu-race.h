@@ -72,5 +72,6 @@ int race_create(struct race *race);
 int race_reuse(struct race *race);
 int race_bo(struct race *race);
 int race_heap(struct race *race);
+int race_label(struct race *race);
 
 #endif
