@@ -104,7 +104,7 @@ void heap_scarce(struct heap_checks *checks, unsigned int count)
 	ret = ret ?: read_text(POLICY, was.policy, sizeof(was.policy)) ?: read_text(KBYTES, was.kbytes, sizeof(was.kbytes)) ?:
 	      read_text(RATIO, was.ratio, sizeof(was.ratio));
 	/* What the VM has for heaps, and for its first one, stays. */
-	ret = ret ?: gpu_heap_create(&scene.gpu, scene.vm, CHUNKS, CHUNK_KIB * 1024, CHUNKS, &heap) ?:
+	ret = ret ?: gpu_heap_create(&scene.gpu, scene.vm, 1, CHUNK_KIB * 1024, 1, &heap) ?:
 	      gpu_heap_destroy(&scene.gpu, heap.handle);
 	heap_check(checks, ret ?: all_or_none(&scene, &was, &refused), "a heap has all its chunks, or there is none");
 	ret = ret ?: gpu_heap_create(&scene.gpu, scene.vm, CHUNKS, CHUNK_KIB * 1024, CHUNKS, &heap) ?:

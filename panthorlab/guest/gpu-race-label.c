@@ -98,7 +98,7 @@ static int make(struct race *race)
 int race_label(struct race *race)
 {
 	int64_t deadline = now_us() + race->limit_ms * 1000LL;
-	unsigned int wanted = race->count ?: 100, early = 0, late = 0;
+	unsigned int wanted = race->count ?: 24, early = 0, late = 0;
 	struct edge edge = edge_begin(STEP_NS);
 	struct actor actor;
 	const char *text;
