@@ -37,6 +37,8 @@ def test_heaps_come_and_go(session: Session) -> None:
 
 def test_heap_for_which_there_is_too_little_memory(session: Session) -> None:
     """It has all the chunks that were asked for, or there is none."""
+    if not session.board.injections:
+        pytest.skip("on a real board, others would go without memory meanwhile")
     chunks = int(session.check("gpu-heap", "--mode", "scarce").info["refused"])
     if not chunks:
         raise EvidenceError("no heap was refused for want of memory when one of a single chunk could be had")
