@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from panthorlab.board.api import BootedBoard, RemoteFileError
+from panthorlab.errors import EvidenceError
 
 ROOT: Final = "/sys/kernel/debug/dri"
 RENDER_MINORS: Final = range(128, 192)
@@ -109,6 +110,20 @@ class Holdings:
             except RemoteFileError as error:
                 if error.errno != errno.ENODEV or self._board.time.now() > deadline:
                     raise
+
+    def required(self) -> Held:
+        """What it holds now, for a test that asks nothing else. Skips it where the kernel does not tell, or would tell
+        what it holds for others; raises EvidenceError on an emulated board, whose kernels all have debugfs."""
+        import pytest
+
+        if (held := self.now()) is None:
+            why = "debugfs of this board does not tell what the GPU driver holds"
+            if self._board.injections:
+                raise EvidenceError(why)
+            pytest.skip(why)
+        if held.clients:
+            pytest.skip(f"the GPU is open in {', '.join(held.clients)}: what its driver holds is not the tests' alone")
+        return held
 
     def alone(self) -> bool:
         """Whether the kernel tells what it holds, and nobody had the GPU open when it first did."""

@@ -173,16 +173,7 @@ class Session:
     def held(self) -> Held:
         """What the driver holds for its clients now; skips the test where the kernel does not tell, or would tell what
         it holds for others."""
-        import pytest
-
-        if (held := self.holdings.now()) is None:
-            why = "debugfs of this board does not tell what the GPU driver holds"
-            if self.board.injections:  # an emulated one, whose kernels all have it
-                raise EvidenceError(why)
-            pytest.skip(why)
-        if held.clients:
-            pytest.skip(f"the GPU is open in {', '.join(held.clients)}: what its driver holds is not the tests' alone")
-        return held
+        return self.holdings.required()
 
     def left(self) -> str:
         """What the driver holds while no program runs, besides the firmware's own, in words; empty if nothing. Says it
@@ -236,8 +227,12 @@ class Session:
             for rule in rules:
                 self.inject(rule)
             yield
+        except BootError as error:
+            self.died = self.died or error
+            raise
         finally:
-            self.board.behave()
+            if self.died is None:  # else nobody is left to behave, and to say so would blame the lab
+                self.board.behave()
             self._emit(Behave())
 
     def struck(self, misdeed: str) -> int:

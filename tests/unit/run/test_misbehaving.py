@@ -8,11 +8,13 @@ from typing import Any
 
 import pytest
 
-from panthorlab.errors import UsageError
+from panthorlab.errors import BootError, LabError, UsageError
 from panthorlab.gpu.misbehave import MISDEEDS, parse
+from panthorlab.outcome import Blame, Outcome
 from panthorlab.run.job import Job
 from panthorlab.run.record import Behave, Misbehave, OfBoot
 from panthorlab.run.session import Session
+from panthorlab.run.testevents import outcome_of
 
 ALL = [misdeed.name for misdeed in MISDEEDS]
 
@@ -35,6 +37,13 @@ class Board:
 
     def behave(self) -> None:
         self.armed.clear()
+
+
+class GoneBoard(Board):
+    """Its kernel has panicked: QEMU has ended, and the GPU model with it, or is about to."""
+
+    def behave(self) -> None:
+        raise LabError("the GPU model ended before it took `behave`")
 
 
 def _session(tmp_path: Path, board: Any, sent: list[OfBoot]) -> Session:
@@ -62,3 +71,19 @@ def test_a_rule_that_is_none_skips_no_test_and_leaves_none_armed(tmp_path: Path,
     with pytest.raises(UsageError), session.misbehaving("mcu-hang,times=0", wrong):
         pytest.fail("nothing was armed")
     assert board.armed == [], "it would strike in the tests behind this one"
+
+
+def test_a_kernel_that_dies_meanwhile_is_what_the_test_has_failed_by(tmp_path: Path) -> None:
+    """Whether the model is still there then is a matter of milliseconds."""
+    sent, error = list[OfBoot](), BootError("kernel panic")
+    session = _session(tmp_path, GoneBoard(*ALL), sent)
+    with pytest.raises(BootError) as died, session.misbehaving("mcu-hang"):
+        raise error
+    assert outcome_of(died.value) == (Outcome.FAIL, Blame.KERNEL)
+    assert session.died is error
+    assert isinstance(sent[-1], Behave)
+
+
+def test_a_model_that_ends_under_a_living_kernel_is_the_labs_fault(tmp_path: Path) -> None:
+    with pytest.raises(LabError), _session(tmp_path, GoneBoard(*ALL), []).misbehaving("mcu-hang"):
+        pass
