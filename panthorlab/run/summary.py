@@ -51,7 +51,7 @@ _UNSAID: Final = re.compile(
     r"|(user|swapper) pgtable: |\[[0-9a-f]{16}\] |Hardware name: |Tainted: |Modules linked in: |Code: "
     r"|KTAP version |1\.\.\d+|# info )"
 )
-"""Of a splat (arch/arm64/mm/fault.c, kernel/process.c) and of KTAP what says least when there is no room for all."""
+"""What says least, when there is no room for all, of a splat (its registers, its page tables) and of KTAP."""
 NO_END: Final = "the run did not reach its end"
 
 
